@@ -1,0 +1,228 @@
+"""Two nodes with the installed package, Heartbeat between them and EC2 before them."""
+
+import contextlib
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import base
+import ec2
+from node import Node, Status, run, wait_until
+
+MOUNT = base.STORE / "mnt"
+ADDRESS = "203.0.113.25"
+MINE = Status(f"elastic-ip remapper: I have {ADDRESS}\nrunning\n", 0)
+NOT_MINE = Status(f"elastic-ip remapper: I do not have {ADDRESS}\nstopped\n", 3)
+# After a stop that left the address for the peer: EC2's truth, and this node's.
+HANDED_OVER = Status(f"elastic-ip remapper: I have {ADDRESS}\nstopped\n", 3)
+# Heartbeat garbles 2 of 7 cold starts: five in a row would be something else.
+MOST_GARBLED_STARTS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds, as ha.cf wants them. Left out, initdead is Heartbeat's default."""
+    keepalive: str
+    deadtime: str
+    more: str = ""
+
+
+ARTICLE = Timing("1", "10")
+# Where only the sequence matters.
+QUICK = Timing("200ms", "2", "warntime 1\ninitdead 4\n")
+
+
+@dataclass
+class Configuration:
+    timing: Timing = QUICK
+    auto_failback: str = "on"
+    haresources: str = "server1 elastic-ip"
+    defaults: dict[str, str] = field(default_factory=dict)
+
+
+class Cluster:
+    def __init__(self, package: Path, number: int = 0):
+        """`number` keeps clusters apart that share a sandbox."""
+        self.place = MOUNT / str(number)
+        self.tag = f"c{number}"
+        self.nodes: dict[str, Node] = {}
+        self.garbled = 0
+        self.closing = contextlib.ExitStack()
+        try:
+            self.build(package, number)
+        except BaseException:
+            self.close()
+            raise
+
+    def build(self, package: Path, number: int):
+        self.place.mkdir(parents=True)
+        layer = MOUNT / f"base-{number}"
+        base.unpack(layer)
+        bridges = {"eth0": f"{self.tag}hb", "eth1": f"{self.tag}inet"}
+        for bridge in bridges.values():
+            run("ip", "link", "add", "name", bridge, "type", "bridge", "forward_delay", "0")
+            self.closing.callback(run, "ip", "link", "delete", bridge)
+            run("ip", "link", "set", bridge, "up")
+        internet = f"198.18.{number}"
+        run("ip", "address", "add", f"{internet}.1/24", "dev", bridges["eth1"])
+        self.ec2 = ec2.Ec2(f"{internet}.1", ADDRESS, self.place)
+        self.closing.callback(self.ec2.close)
+
+        self.private = {"server1": f"10.1.{number}.11", "server2": f"10.1.{number}.12"}
+        self.public = {"server1": f"{internet}.11", "server2": f"{internet}.12"}
+        self.instances = {}
+        for name, instance in zip(self.private, self.ec2.instances):
+            node = Node(name, self.tag, self.place / name, f"{layer}:/", {
+                "eth0": (bridges["eth0"], f"{self.private[name]}/24"),
+                "eth1": (bridges["eth1"], f"{self.public[name]}/24"),
+            })
+            self.nodes[name] = node
+            self.closing.callback(node.close)
+            self.instances[name] = instance["InstanceId"]
+            primary = instance["NetworkInterfaces"][0]
+            node.serve_metadata({
+                "instance_id": instance["InstanceId"],
+                "region": ec2.REGION,
+                "role": "elastic-ip",
+                "credentials": {
+                    "access_key_id": ec2.ACCESS_KEY_ID,
+                    "secret_access_key": ec2.SECRET_ACCESS_KEY,
+                    "session_token": "dummy",
+                },
+                "interfaces": [{
+                    "mac": primary["MacAddress"],
+                    "interface_id": primary["NetworkInterfaceId"],
+                    "device_number": 0,
+                    "private_ip": self.private[name],
+                }],
+            })
+            node.boot()
+            self.install(node, package)
+
+    def install(self, node: Node, package: Path):
+        shutil.copyfile(package, node.file("tmp/elastic-ip.deb"))
+        node.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "--no-install-recommends",
+                 "-o", "DPkg::Options::=--force-unsafe-io", "-o", "DPkg::Options::=--force-confnew",
+                 "install", "/tmp/elastic-ip.deb", timeout=120)
+
+    def configure(self, configuration: Configuration):
+        """The article's three files and the package's one, the same on both nodes."""
+        timing = configuration.timing
+        defaults = {
+            "ELASTIC_IP": ADDRESS,
+            "AWS_PARAMS": '"--region=eu-west-1"',
+            "AWS_ENDPOINT_URL_EC2": self.ec2.endpoint,
+        } | configuration.defaults
+        files = {
+            "etc/ha.d/authkeys": "auth 1\n1 sha1 foobarbaz\n",
+            "etc/ha.d/ha.cf": (
+                "logfacility daemon\n"
+                "node server1 server2\n"
+                f"keepalive {timing.keepalive}\n"
+                f"deadtime {timing.deadtime}\n"
+                f"{timing.more}"
+                + "".join(f"ucast eth0 {address}\n" for address in self.private.values())
+                + f"auto_failback {configuration.auto_failback}\n"),
+            "etc/ha.d/haresources": configuration.haresources + "\n",
+            "etc/default/elastic-ip": "".join(f"{name}={value}\n" for name, value in defaults.items()),
+            "root/.awssecret": f"{ec2.ACCESS_KEY_ID}\n{ec2.SECRET_ACCESS_KEY}\n",
+        }
+        secret = ("etc/ha.d/authkeys", "root/.awssecret")
+        for node in self.nodes.values():
+            for path, text in files.items():
+                node.write(path, text, 0o600 if path in secret else 0o644)
+
+    def reset(self, configuration: Configuration):
+        """Both nodes freshly booted, Heartbeat stopped, the address nobody's."""
+        for node in self.nodes.values():
+            node.kill()
+        self.ec2.disassociate()
+        for node in self.nodes.values():
+            for log in ("syslog", "reboots"):
+                (node.place / "upper/var/log" / log).unlink(missing_ok=True)
+            node.boot()
+        self.configure(configuration)
+        self.garbled = 0
+
+    def start(self, *names: str):
+        """Starts Heartbeat, on both nodes unless some are named."""
+        for name in names or self.nodes:
+            self.nodes[name].start_heartbeat()
+
+    # What is so
+
+    def owner(self) -> str | None:
+        """The name of the node that the address points to."""
+        owner = self.ec2.owner()
+        return next((name for name, instance in self.instances.items() if instance == owner), owner)
+
+    def peer(self, name: str) -> str:
+        return next(other for other in self.nodes if other != name)
+
+    def wait_for(self, condition, seconds: float, what: str):
+        """Waits for `condition`; starts Heartbeat again where it garbled its own start."""
+        def settled():
+            for node in self.nodes.values():
+                if node.is_up() and node.is_garbled():
+                    self.garbled += 1
+                    assert self.garbled <= MOST_GARBLED_STARTS, "heartbeat garbles every start"
+                    print(f"heartbeat garbled its start on {node.name}: starting it again", flush=True)
+                    node.kill_heartbeat()
+                    node.start_heartbeat()
+            return condition()
+        wait_until(settled, seconds, what)
+
+    def wait_for_owner(self, name: str, seconds: float = 60):
+        self.wait_for(lambda: self.owner() == name, seconds, f"{name} to have the address")
+
+    def wait_for_log(self, name: str, text: str, seconds: float = 60):
+        """Waits for Heartbeat to say `text`, since it was last started there."""
+        node = self.nodes[name]
+        self.wait_for(lambda: any(text in line for line in node.log()[node.started_at:]),
+                      seconds, f"{name} to log {text!r}")
+
+    def wait_for_members(self, seconds: float = 60):
+        """Both Heartbeats have heard each other and have stopped moving resources."""
+        for name, node in self.nodes.items():
+            self.wait_for(
+                lambda: node.run("cl_status", "rscstatus", check=False).stdout.strip() in ("local", "foreign", "all", "none")
+                and node.run("cl_status", "nodestatus", self.peer(name), check=False).stdout.strip() == "active"
+                and not self.is_moving(node),
+                seconds, f"{name} and its peer to be settled")
+
+    @staticmethod
+    def is_moving(node: Node) -> bool:
+        return any("ResourceManager" in node.command_of(pid) for pid in node.heartbeat_processes())
+
+    def mutations(self, since: float = 0) -> list[tuple[str, str]]:
+        """(node, action) of each call by a node that changed something, or tried to."""
+        names = {address: name for name, address in self.public.items()}
+        return [(names[call.source], call.action) for call in self.ec2.calls(since)
+                if call.source in names and not call.action.startswith("Describe")]
+
+    def close(self):
+        self.closing.close()
+
+    def keep_logs(self, where: Path):
+        """Copies what a person needs to find out what went wrong."""
+        shutil.rmtree(where, ignore_errors=True)
+        where.mkdir(parents=True)
+        for name in ("ec2-calls", "moto.log"):
+            shutil.copyfile(self.place / name, where / name)
+        for node in self.nodes.values():
+            for name in ("heartbeat.log", "boot.log", "metadata.log"):
+                if (node.place / name).exists():
+                    shutil.copyfile(node.place / name, where / f"{node.name}-{name}")
+            (where / f"{node.name}-syslog").write_text("\n".join(node.log()) + "\n")
+
+
+def package() -> Path:
+    """The package to install: the one `make deb` left, or ELASTIC_IP_DEB's."""
+    if named := os.environ.get("ELASTIC_IP_DEB"):
+        return Path(named)
+    built = sorted((base.REPOSITORY / "target" / "deb").glob("elastic-ip_*.deb"), key=os.path.getmtime)
+    if not built:
+        raise SystemExit("tests/cluster: target/deb holds no package: run `make deb`")
+    return built[-1]

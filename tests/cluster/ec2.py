@@ -1,0 +1,172 @@
+"""EC2 as the bench sees it: who has the address, who had it when, and who called what."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import botocore.config
+import botocore.exceptions
+
+HERE = Path(__file__).resolve().parent
+PORT = 5000
+REGION = "eu-west-1"
+ACCESS_KEY_ID = "AKIAEXAMPLEDUMMY0000"
+SECRET_ACCESS_KEY = "dummy/secret/of/the/bench/0000000000000"
+SAMPLING_STEP = 0.02
+
+
+class Ec2:
+    """One moto server with two instances and one Elastic IP."""
+
+    def __init__(self, host: str, address: str, directory: Path):
+        self.address = address
+        self.endpoint = f"http://{host}:{PORT}"
+        self.journal = directory / "ec2-calls"
+        self.journal.touch()
+        self.log = open(directory / "moto.log", "wb")
+        self.server = subprocess.Popen(
+            [sys.executable, HERE / "ec2_server.py", host, str(PORT), self.journal],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
+            start_new_session=True)
+        try:
+            self.client = self.connect()
+            self.await_server()
+            image = self.client.describe_images()["Images"][0]["ImageId"]
+            self.instances = self.client.run_instances(
+                ImageId=image, InstanceType="t3.micro", MinCount=2, MaxCount=2)["Instances"]
+            self.allocation = self.client.allocate_address(
+                Domain="vpc", Address=address)["AllocationId"]
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self):
+        return boto3.client(
+            "ec2", region_name=REGION, endpoint_url=self.endpoint,
+            aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY,
+            config=botocore.config.Config(connect_timeout=1, read_timeout=10,
+                                          retries={"max_attempts": 0}))
+
+    def await_server(self):
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(botocore.exceptions.EndpointConnectionError):
+                self.client.describe_addresses()
+                return
+            if self.server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"moto does not answer: see {self.log.name}")
+            time.sleep(0.1)
+
+    def owner(self, client=None) -> str | None:
+        """The id of the instance the address points to."""
+        found = (client or self.client).describe_addresses(PublicIps=[self.address])["Addresses"]
+        assert len(found) == 1, found
+        return found[0].get("InstanceId") or None
+
+    def associate(self, instance: str):
+        self.client.associate_address(
+            AllocationId=self.allocation, InstanceId=instance, AllowReassociation=True)
+
+    def disassociate(self):
+        found = self.client.describe_addresses(PublicIps=[self.address])["Addresses"][0]
+        if association := found.get("AssociationId"):
+            self.client.disassociate_address(AssociationId=association)
+
+    def calls(self, since: float = 0) -> list["Call"]:
+        """What was called, by whom, from `since` (monotonic seconds) on."""
+        calls = [Call(**json.loads(line)) for line in self.journal.read_text().splitlines()]
+        return [call for call in calls if call.time >= since]
+
+    @contextlib.contextmanager
+    def sampled(self):
+        """Samples the owner while the block runs."""
+        history = History()
+        ended = threading.Event()
+
+        def sample():
+            client = self.connect()
+            while not ended.is_set():
+                asked = time.monotonic()
+                owner = self.owner(client)
+                history.samples.append(Sample(asked, time.monotonic(), owner))
+                ended.wait(SAMPLING_STEP)
+
+        sampler = threading.Thread(target=sample, daemon=True)
+        sampler.start()
+        try:
+            yield history
+        finally:
+            ended.set()
+            sampler.join()
+
+    def close(self):
+        self.server.kill()
+        self.server.wait()
+        self.log.close()
+
+
+@dataclass(frozen=True)
+class Call:
+    time: float
+    source: str
+    status: int
+    call: dict
+
+    @property
+    def action(self) -> str:
+        return self.call["Action"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    asked: float
+    answered: float
+    owner: str | None
+
+
+class History:
+    """Who had the address, sample after sample."""
+
+    def __init__(self):
+        self.samples: list[Sample] = []
+
+    def owners(self) -> list[str | None]:
+        """The owners in turn, each as often as it came to have the address."""
+        owners = []
+        for sample in self.samples:
+            if not owners or owners[-1] != sample.owner:
+                owners.append(sample.owner)
+        return owners
+
+    def seconds_without_owner(self) -> float:
+        """The most that the samples leave possible: from the last answer that named an owner
+        before a gap to the first one after it. 0 if every sample named an owner."""
+        total = 0.0
+        owned = self.samples[0].asked
+        gap = False
+        for sample in self.samples:
+            if sample.owner is None:
+                gap = True
+                continue
+            if gap:
+                total += sample.answered - owned
+                gap = False
+            owned = sample.asked
+        if gap:
+            total += self.samples[-1].answered - owned
+        return total
+
+    def widest_step(self) -> float:
+        """The longest time between two samples."""
+        return max(after.asked - before.asked
+                   for before, after in zip(self.samples, self.samples[1:]))
+
+    def change_to(self, owner: str | None, since: float) -> float:
+        """When, after `since`, a sample first named `owner`."""
+        return next(s.answered for s in self.samples if s.asked >= since and s.owner == owner)

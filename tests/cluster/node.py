@@ -1,0 +1,238 @@
+"""One machine of the cluster, in namespaces of its own: booted, worked on, and killed."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from base import REBOOT_LOG
+
+HERE = Path(__file__).resolve().parent
+METADATA = HERE.parent / "metadata" / "metadata.py"
+HEARTBEAT = "/usr/libexec/heartbeat/heartbeat"
+# What systemd gives heartbeat.service, and no more than that.
+ENVIRONMENT = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+# Heartbeat's own message, garbled at a cold start (Debian 3.0.6): it then never calls the
+# resource script, whichever that is.
+GARBLED = "NV failure (msgfromsteam)"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `/etc/init.d/elastic-ip status` printed and returned."""
+    stdout: str
+    code: int
+
+
+class Node:
+    """`links` maps each interface's name to the bridge it is plugged into and its address."""
+
+    def __init__(self, name: str, tag: str, place: Path, lower: str, links: dict[str, tuple[str, str]]):
+        self.name = name
+        self.place = place
+        self.lower = lower
+        self.network = f"{tag}-{name}"
+        self.plugs = {}
+        self.machine = None
+        self.init = None
+        self.heartbeat = None
+        self.metadata = None
+        self.started_at = 0
+        for directory in ("upper", "work", "root"):
+            (place / directory).mkdir(parents=True)
+        run("ip", "netns", "add", self.network)
+        run("ip", "-n", self.network, "link", "set", "lo", "up")
+        for interface, (bridge, address) in links.items():
+            plug = f"{tag}{name[-1]}{interface}"
+            run("ip", "link", "add", "name", plug, "type", "veth",
+                "peer", "name", interface, "netns", self.network)
+            run("ip", "link", "set", plug, "master", bridge)
+            run("ip", "-n", self.network, "address", "add", address, "dev", interface)
+            run("ip", "-n", self.network, "link", "set", interface, "up")
+            self.plugs[interface] = plug
+
+    # The machine
+
+    def serve_metadata(self, instance: dict):
+        """Belongs to the cloud, not to the machine: it lives on while the machine is dead."""
+        run("ip", "-n", self.network, "address", "add", "169.254.169.254/32", "dev", "lo")
+        with open(self.place / "metadata.log", "wb") as log:
+            self.metadata = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.network}", sys.executable, METADATA,
+                 "169.254.169.254", "80", json.dumps(instance)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True)
+        wait_until(lambda: b" * Running on" in (self.place / "metadata.log").read_bytes(),
+                   20, "the metadata service")
+
+    def boot(self):
+        for plug in self.plugs.values():
+            run("ip", "link", "set", plug, "up")
+        with open(self.place / "boot.log", "ab") as log:
+            self.machine = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.network}",
+                 "unshare", "--mount", "--propagation", "private", "--uts", "--ipc", "--pid",
+                 "--fork", "--kill-child", HERE / "boot", self.place, self.lower, self.name],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True)
+
+        def up():
+            if self.machine.poll() is not None:
+                raise RuntimeError((self.place / "boot.log").read_text())
+            children = Path(f"/proc/{self.machine.pid}/task/{self.machine.pid}/children").read_text().split()
+            if not children:
+                return False
+            self.init = int(children[0])
+            # Looked up in the node's root only once it has one of its own.
+            return "tini" in self.command_of(self.init) and self.file("dev/log").is_socket()
+        wait_until(up, 20, f"{self.name} to boot")
+
+    def is_up(self) -> bool:
+        return self.machine is not None and self.machine.poll() is None
+
+    def kill(self):
+        """The power goes: nothing is told, nothing answers, /run and /tmp are lost."""
+        for plug in self.plugs.values():
+            run("ip", "link", "set", plug, "down")
+        if self.is_up():
+            os.kill(self.init, signal.SIGKILL)
+            self.machine.wait()
+        if self.heartbeat is not None:
+            self.heartbeat.wait()
+        self.machine = self.init = self.heartbeat = None
+
+    def close(self):
+        if self.is_up():
+            self.kill()
+        if self.metadata is not None:
+            self.metadata.kill()
+            self.metadata.wait()
+        for plug in self.plugs.values():
+            run("ip", "link", "delete", plug)
+        run("ip", "netns", "delete", self.network)
+
+    # Its files
+
+    def file(self, path: str) -> Path:
+        return Path(f"/proc/{self.init}/root") / path
+
+    def write(self, path: str, text: str, mode: int = 0o644):
+        # Renamed into place: no daemon ever reads half a file, and no link is followed.
+        new = self.file(path + ".new")
+        new.write_text(text)
+        new.chmod(mode)
+        new.rename(self.file(path))
+
+    def log(self) -> list[str]:
+        """Its syslog, `Mon DD HH:MM:SS host facility.level ident: text`, since it was first booted."""
+        syslog = self.place / "upper/var/log/syslog"
+        return syslog.read_text(errors="replace").splitlines() if syslog.exists() else []
+
+    def reboots(self) -> list[str]:
+        """The calls of reboot and its kin. A call that got round the stubs would end the node."""
+        log = self.place / "upper" / REBOOT_LOG
+        return log.read_text().splitlines() if log.exists() else []
+
+    # Its commands
+
+    def command(self, *arguments: str) -> list[str]:
+        return ["nsenter", f"--target={self.init}", "--mount", "--uts", "--ipc", "--net", "--pid",
+                "--root", "--wd", "setpriv",
+                "--bounding-set=-sys_boot,-sys_module,-sys_rawio,-sys_time",
+                "env", "-i", *(f"{name}={value}" for name, value in ENVIRONMENT.items()), *arguments]
+
+    def run(self, *arguments: str, timeout: float = 60, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, text=True,
+                              capture_output=True, timeout=timeout, start_new_session=True)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{self.name}: {' '.join(arguments)} returned {done.returncode}:\n"
+                               f"{done.stdout}{done.stderr}")
+        return done
+
+    def status(self) -> Status:
+        done = self.run("/etc/init.d/elastic-ip", "status", check=False)
+        return Status(done.stdout, done.returncode)
+
+    # Heartbeat
+
+    def start_heartbeat(self):
+        """As heartbeat.service does it."""
+        assert not self.heartbeat_processes(), "heartbeat is running"
+        self.started_at = len(self.log())
+        with open(self.place / "heartbeat.log", "ab") as log:
+            self.heartbeat = subprocess.Popen(
+                self.command(HEARTBEAT, "-f"), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True)
+
+    def stop_heartbeat(self):
+        """As heartbeat.service does it: returns when the resources are given up."""
+        self.run(HEARTBEAT, "-k", timeout=120)
+        self.heartbeat.wait(60)
+        wait_until(lambda: not self.heartbeat_processes(), 30, f"heartbeat to end on {self.name}")
+
+    def kill_heartbeat(self):
+        """kill -9 for all of it, the processes that would notice and reboot included."""
+        for deadly in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in self.heartbeat_processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, deadly)
+        if self.heartbeat is not None:
+            self.heartbeat.wait(30)
+        wait_until(lambda: not self.heartbeat_processes(), 30, f"heartbeat to end on {self.name}")
+
+    def heartbeat_processes(self) -> list[int]:
+        """The pids, in this process's view, of what runs from Heartbeat's folders in the node."""
+        if not self.is_up():
+            return []
+        machine = os.readlink(f"/proc/{self.init}/ns/pid")
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                inside = os.readlink(entry / "ns/pid") == machine
+                command = self.command_of(int(entry.name))
+                # Heartbeat's daemons rename themselves (`heartbeat: master control process`); its
+                # shell scripts keep their path.
+                if inside and ("heartbeat" in os.readlink(entry / "exe") or "/heartbeat/" in command):
+                    found.append(int(entry.name))
+        return found
+
+    def is_garbled(self) -> bool:
+        return any(GARBLED in line for line in self.log()[self.started_at:])
+
+    def hear_nobody(self):
+        """Drops heartbeat's packets in both directions."""
+        self.run("nft", """
+            table inet split {
+                chain in { type filter hook input priority 0; udp dport 694 drop; }
+                chain out { type filter hook output priority 0; udp dport 694 drop; }
+            }""")
+
+    def hear_again(self):
+        self.run("nft", "delete table inet split")
+
+    @staticmethod
+    def command_of(pid: int) -> str:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+
+
+def run(*command: str):
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def wait_until(condition, seconds: float, what: str, step: float = 0.02):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s in vain for {what}")
+        time.sleep(step)
