@@ -1,0 +1,188 @@
+//! What may be typed: `[ADDRESS…] ACTION` and the options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+
+use crate::address::Target;
+use crate::escape::printable;
+
+/// What to do, in the words of an LSB init script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make the address ours.
+    Start,
+    /// Stop holding the address.
+    Stop,
+    /// Say whether the address is ours.
+    Status,
+    /// Make the address ours; nothing is released first, so that there is no gap.
+    Restart,
+    /// Do nothing: an address that is held needs no restart, and one that is not held stays where it is.
+    TryRestart,
+    /// The same as [`Action::TryRestart`]: the configuration is read afresh at each call.
+    ForceReload,
+}
+
+impl Action {
+    fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "start" => Self::Start,
+            "stop" => Self::Stop,
+            "status" => Self::Status,
+            "restart" => Self::Restart,
+            "try-restart" => Self::TryRestart,
+            "force-reload" => Self::ForceReload,
+            _ => return None,
+        })
+    }
+}
+
+/// One call of the program.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What to do.
+    pub action: Action,
+    /// The addresses named, in place of `ELASTIC_IP`'s; may be empty.
+    pub targets: Vec<Target>,
+    /// The configuration file, where it is not the standard one.
+    pub config: Option<PathBuf>,
+    /// The folder below which every file of the system is looked for.
+    pub root: PathBuf,
+    /// Say what would be called, and change nothing.
+    pub dry_run: bool,
+    /// Tell each request and how long it took.
+    pub verbose: bool,
+}
+
+/// Why there is nothing to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// `--help` or `--version` was asked for. Holds the text for stdout.
+    Asked(String),
+    /// The arguments are wrong. Holds the text for stderr.
+    BadArguments(String),
+    /// As [`Misuse::BadArguments`], by a call that asks for the status.
+    BadStatusArguments(String),
+    /// The action is none that this program knows. Holds the text for stderr.
+    UnknownAction(String),
+}
+
+/// Keeps an EC2 Elastic IP on the live one of two instances.
+#[derive(Parser)]
+#[command(
+    version,
+    override_usage = "elastic-ip [OPTIONS] [ADDRESS]… ACTION",
+    after_help = "\
+Actions:
+  start         make the address this instance's
+  stop          let go of the address, if it is this instance's
+  status        say whether it is: exit 0 running, 3 stopped, 4 unknown
+  restart       the same as start: nothing is released first
+  try-restart, force-reload
+                do nothing: the configuration is read afresh at each call
+
+Addresses replace ELASTIC_IP of /etc/default/elastic-ip. See elastic-ip(8)."
+)]
+struct Words {
+    /// Elastic IPs, then what to do with them (the action may also come first)
+    #[arg(value_name = "ADDRESS… ACTION", required = true, value_parser = NonEmptyStringValueParser::new())]
+    call: Vec<String>,
+    /// Read this file instead of /etc/default/elastic-ip
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Look for /etc, /root, /run and /sys below this folder
+    #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true)]
+    root: PathBuf,
+    /// Say what would be called, and call nothing that changes anything
+    #[arg(long)]
+    dry_run: bool,
+    /// Tell each request and how long it took
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// Reads the command line, the program's own name first.
+pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Misuse> {
+    // A status call must answer in a status call's codes, even when nothing else about it can be understood.
+    let wants_status = arguments.iter().skip(1).any(|word| word == "status");
+    let bad = |text: String| if wants_status { Misuse::BadStatusArguments(text) } else { Misuse::BadArguments(text) };
+    let words = Words::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misuse::Asked(error.to_string()),
+        ErrorKind::MissingRequiredArgument => bad(format!("no action given; {ACTIONS}")),
+        _ => bad(one_line(&error)),
+    })?;
+    let (action, addresses) = split(&words.call).ok_or_else(|| {
+        let last = words.call.last().map(String::as_str).unwrap_or_default();
+        if last.parse::<Target>().is_ok() {
+            Misuse::BadArguments(format!("no action given after {last}; {ACTIONS}"))
+        } else {
+            Misuse::UnknownAction(format!("{last:?} is not an action; {ACTIONS}"))
+        }
+    })?;
+    let mut targets = Vec::new();
+    for word in addresses {
+        let target = word.parse().map_err(bad)?;
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    Ok(Invocation { action, targets, config: words.config, root: words.root, dry_run: words.dry_run, verbose: words.verbose })
+}
+
+const ACTIONS: &str = "use start, stop, status, restart, try-restart or force-reload";
+
+/// Heartbeat puts the action last; a person may put it first.
+fn split(words: &[String]) -> Option<(Action, &[String])> {
+    let (last, before) = words.split_last()?;
+    if let Some(action) = Action::named(last) {
+        return Some((action, before));
+    }
+    let (first, after) = words.split_first()?;
+    Action::named(first).map(|action| (action, after))
+}
+
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    format!("{}; see elastic-ip --help", printable(first.trim_start_matches("error: ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(words: &[&str]) -> Result<Invocation, Misuse> {
+        parse(std::iter::once(&"elastic-ip").chain(words).map(OsString::from).collect())
+    }
+
+    #[test]
+    fn heartbeat_s_order_and_a_person_s_order_mean_the_same() {
+        for words in [["203.0.113.25", "start"], ["start", "203.0.113.25"]] {
+            let invocation = call(&words).unwrap();
+            assert_eq!(invocation.action, Action::Start);
+            assert_eq!(invocation.targets, ["203.0.113.25".parse().unwrap()]);
+        }
+    }
+
+    #[test]
+    fn an_address_named_twice_is_one() {
+        assert_eq!(call(&["203.0.113.25", "203.0.113.25", "status"]).unwrap().targets.len(), 1);
+    }
+
+    #[test]
+    fn misuse_is_told_apart_by_kind() {
+        assert!(matches!(call(&[]), Err(Misuse::BadArguments(_))));
+        assert!(matches!(call(&["203.0.113.25"]), Err(Misuse::BadArguments(_))));
+        assert!(matches!(call(&["--bogus", "start"]), Err(Misuse::BadArguments(_))));
+        assert!(matches!(call(&["--bogus", "status"]), Err(Misuse::BadStatusArguments(_))));
+        assert!(matches!(call(&["256.1.1.1", "status"]), Err(Misuse::BadStatusArguments(_))));
+        assert!(matches!(call(&["reload"]), Err(Misuse::UnknownAction(_))));
+        assert!(matches!(call(&["203.0.113.25", "frobnicate"]), Err(Misuse::UnknownAction(_))));
+        assert!(matches!(call(&["--help"]), Err(Misuse::Asked(_))));
+        assert!(matches!(call(&["--version"]), Err(Misuse::Asked(_))));
+    }
+}

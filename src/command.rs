@@ -1,0 +1,189 @@
+//! One call: from its words, through the configuration, to what became of each address.
+
+use std::cell::RefCell;
+use std::env;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{join, join_all};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::address::{InstanceId, Target};
+use crate::agent::{Agent, Outcome, Rules, remember_failed_stop};
+use crate::cli::{Action, Invocation};
+use crate::config::{self, Config};
+use crate::credentials::{self, Places};
+use crate::ec2::{Ec2, Endpoint, Limits};
+use crate::instance;
+use crate::marks::{Mark, Marks};
+use crate::metadata::Metadata;
+use crate::retry::Deadline;
+
+/// The deadline of a stop after a failed stop. Heartbeat makes eleven tries before it asks for the status.
+const STOP_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long after its deadline a call is cut off whatever it is doing.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What became of a call.
+pub struct Done {
+    /// This instance, where that is known.
+    pub me: Option<InstanceId>,
+    /// Each address, with what became of it or the reason why that cannot be told, in one line.
+    pub outcomes: Vec<(Target, Result<Outcome, String>)>,
+}
+
+/// Why nothing was tried. Each holds one line with the remedy.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The configuration is missing or wrong.
+    NotConfigured(String),
+    /// No credentials in any place.
+    NoCredentials,
+    /// The caller may not read what is needed.
+    NotAllowed(String),
+}
+
+/// Why the agent could not be made.
+enum Unready {
+    Trouble(Trouble),
+    /// Something did not answer, which says nothing about the address.
+    Unknown(Option<InstanceId>, String),
+}
+
+/// Does what is asked.
+pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
+    let environment = |name: &str| env::var(name).ok();
+    let targets = invocation.targets.clone();
+    let config = Config::load(invocation.config.as_deref(), &invocation.root, targets, &environment).map_err(|error| match error {
+        config::Error::NotAllowed(line) => Trouble::NotAllowed(line),
+        config::Error::Unfit(line) => Trouble::NotConfigured(line),
+    })?;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Ok(all_unknown(&config, None, &format!("cannot start: {error}"))),
+    };
+    let done = runtime.block_on(perform(invocation, &config));
+    // A name look-up that hangs must not hold up the exit.
+    runtime.shutdown_background();
+    if invocation.action == Action::Stop && !invocation.dry_run && done.is_err() {
+        let marks = Marks::new(config.state_dir.clone());
+        config.targets.iter().for_each(|&target| remember_failed_stop(&marks, target));
+    }
+    done
+}
+
+async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Trouble> {
+    let limit = limit(invocation.action, config);
+    let deadline = Deadline::after(limit);
+    // Taken from here on: the parent may have left SIGTERM ignored, as Heartbeat does.
+    let mut terminate = signal(SignalKind::terminate());
+    let mut interrupt = signal(SignalKind::interrupt());
+    let cut_off = async {
+        tokio::select! {
+            () = caught(&mut terminate) => "ended by SIGTERM".to_owned(),
+            () = caught(&mut interrupt) => "ended by SIGINT".to_owned(),
+            () = sleep(limit + GRACE) => format!("no end within {} s", limit.as_secs_f64()),
+        }
+    };
+    let cut_off = cut_off.boxed_local().shared();
+    let agent = tokio::select! {
+        agent = prepare(invocation, config, deadline) => agent,
+        why = cut_off.clone() => Err(Unready::Unknown(None, format!("{why}; nothing was changed"))),
+    };
+    let agent = match agent {
+        Ok(agent) => agent,
+        Err(Unready::Trouble(trouble)) => return Err(trouble),
+        Err(Unready::Unknown(me, why)) => {
+            if invocation.action == Action::Stop && !invocation.dry_run {
+                let marks = Marks::new(config.state_dir.clone());
+                config.targets.iter().for_each(|&target| remember_failed_stop(&marks, target));
+            }
+            return Ok(all_unknown(config, me, &why));
+        }
+    };
+    let outcomes = config.targets.iter().map(async |&target| {
+        let acted = async {
+            match invocation.action {
+                Action::Start | Action::Restart => agent.start(target).await,
+                Action::Stop => agent.stop(target).await,
+                Action::Status | Action::TryRestart | Action::ForceReload => agent.status(target).await,
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = acted => outcome,
+            why = cut_off.clone() => {
+                if invocation.action == Action::Stop && !invocation.dry_run {
+                    remember_failed_stop(&agent.marks, target);
+                }
+                Err(match agent.unsettled.borrow().as_slice() {
+                    [] => format!("{why}; nothing was changed"),
+                    changes => format!("{why} during {}; whether it took effect is not known, ask status", changes.join(" and ")),
+                })
+            }
+        };
+        (target, outcome)
+    });
+    let outcomes = join_all(outcomes).await;
+    Ok(Done { me: Some(agent.me.clone()), outcomes })
+}
+
+async fn caught(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
+    match signal {
+        Ok(signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn limit(action: Action, config: &Config) -> Duration {
+    let marks = Marks::new(config.state_dir.clone());
+    let again = config.targets.iter().any(|&target| marks.stands(Mark::StopFailed, target));
+    match action {
+        Action::Start | Action::Restart => config.timeouts.start,
+        Action::Stop if again => STOP_AGAIN.min(config.timeouts.stop),
+        Action::Stop => config.timeouts.stop,
+        Action::Status | Action::TryRestart | Action::ForceReload => config.timeouts.status,
+    }
+}
+
+/// Finds out who this instance is, where it is and with which keys it calls, all at the same time.
+async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline) -> Result<Agent, Unready> {
+    let unknown = |me: Option<&InstanceId>, why: String| Unready::Unknown(me.cloned(), why);
+    let environment = |name: &str| env::var(name).ok();
+    let places = Places::new(&invocation.root, &environment);
+    let metadata = Metadata::new(config.metadata.clone(), deadline).map_err(|error| unknown(None, format!("{error:#}")))?;
+    let region = config.region.clone().or_else(|| places.profile_region(&config.profile));
+    let (me, (region, keys)) = join(
+        instance::identify(config.instance.clone(), &invocation.root, &metadata),
+        join(instance::locate(region, &metadata), credentials::find(config, &places, &environment, &metadata)),
+    )
+    .await;
+    let keys = keys.map_err(|error| match error {
+        credentials::Error::Nowhere => Unready::Trouble(Trouble::NoCredentials),
+        credentials::Error::NotAllowed(line) => Unready::Trouble(Trouble::NotAllowed(line)),
+        credentials::Error::Unfit(line) => Unready::Trouble(Trouble::NotConfigured(line)),
+        credentials::Error::Unavailable(line) => unknown(me.as_ref().ok(), line),
+    })?;
+    let region = region.map_err(|error| match error {
+        instance::Error::Unfit(line) => Unready::Trouble(Trouble::NotConfigured(line)),
+        instance::Error::Unavailable(line) => unknown(me.as_ref().ok(), line),
+    })?;
+    let me = me.map_err(|error| match error {
+        instance::Error::Unfit(line) => Unready::Trouble(Trouble::NotConfigured(line)),
+        instance::Error::Unavailable(line) => unknown(None, line),
+    })?;
+    let asking = matches!(invocation.action, Action::Status | Action::TryRestart | Action::ForceReload);
+    let (connect, attempt) = if asking { (1, 2) } else { (2, 5) };
+    let limits = Limits { connect: Duration::from_secs(connect), attempt: Duration::from_secs(attempt), deadline };
+    let ec2 = Ec2::new(&Endpoint::new(&region, config), keys, limits).map_err(|error| unknown(Some(&me), format!("{error:#}")))?;
+    let rules =
+        Rules { allow_reassociation: config.allow_reassociation, release_on_stop: config.release_on_stop, dry_run: invocation.dry_run };
+    Ok(Agent { ec2, marks: Marks::new(config.state_dir.clone()), me, rules, deadline, unsettled: RefCell::default() })
+}
+
+fn all_unknown(config: &Config, me: Option<InstanceId>, why: &str) -> Done {
+    Done { me, outcomes: config.targets.iter().map(|&target| (target, Err(why.to_owned()))).collect() }
+}

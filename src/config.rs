@@ -1,0 +1,299 @@
+//! `/etc/default/elastic-ip`, `AWS_PARAMS` and the environment, made into one [`Config`].
+
+mod aws_params;
+mod defaults;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::address::{InstanceId, Target};
+use crate::file;
+use aws_params::AwsParams;
+use defaults::{Assignment, Value};
+
+/// Where the configuration is looked for.
+pub const FILE: &str = "/etc/default/elastic-ip";
+
+/// Looks a name up in the caller's environment.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Every name the file may set, for the warning about a misspelt one.
+const NAMES: [&str; 22] = [
+    "ELASTIC_IP",
+    "AWS_PARAMS",
+    "MY_ID",
+    "ALLOW_REASSOCIATION",
+    "RELEASE_ON_STOP",
+    "START_TIMEOUT",
+    "STOP_TIMEOUT",
+    "STATUS_TIMEOUT",
+    "STATE_DIR",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_ENDPOINT_URL_EC2",
+    "AWS_ENDPOINT_URL",
+    "EC2_URL",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// Why there is no configuration. Each holds one line with the file, the line in it and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The caller may not read the file.
+    NotAllowed(String),
+    /// Something is missing or wrong.
+    Unfit(String),
+}
+
+/// How long each action may take in all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timeouts {
+    /// For start: long, because under Heartbeat a failed start is final.
+    pub start: Duration,
+    /// For stop: short, because Heartbeat repeats a failed one eleven times.
+    pub stop: Duration,
+    /// For status.
+    pub status: Duration,
+}
+
+/// Everything that may be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The addresses to hold, at least one.
+    pub targets: Vec<Target>,
+    /// `MY_ID`, where it is set to an id.
+    pub instance: Option<InstanceId>,
+    /// The region, where `AWS_PARAMS` or a variable names one.
+    pub region: Option<String>,
+    /// The EC2 API's URL, where it is not the region's own.
+    pub endpoint: Option<Url>,
+    /// Use the region's FIPS endpoint.
+    pub fips: bool,
+    /// Use the region's dual-stack endpoint.
+    pub dualstack: bool,
+    /// The proxy for calls to an `https` endpoint.
+    pub proxy: Option<Url>,
+    /// The hosts that are called without the proxy, in curl's form.
+    pub no_proxy: Option<String>,
+    /// The metadata service's URL.
+    pub metadata: Url,
+    /// The role whose credentials to take from the metadata service, to the exclusion of other credentials.
+    pub role: Option<String>,
+    /// The profile to take credentials from, to the exclusion of other credentials.
+    pub only_profile: Option<String>,
+    /// The profile for what `~/.aws` is asked.
+    pub profile: String,
+    /// The file to take credentials from, to the exclusion of other credentials.
+    pub secrets_file: Option<PathBuf>,
+    /// Whether start may take an address that somebody holds.
+    pub allow_reassociation: bool,
+    /// Whether stop releases the address, or leaves it until a peer takes it.
+    pub release_on_stop: bool,
+    /// How long each action may take.
+    pub timeouts: Timeouts,
+    /// Where the marks are.
+    pub state_dir: PathBuf,
+}
+
+impl Config {
+    /// Reads the configuration file and the environment; what the file sets wins.
+    ///
+    /// A `path` of `None` means [`FILE`], which may be absent. `named` are the addresses of the command line: where there
+    /// are any, `ELASTIC_IP` is not looked at. Names that look like a misspelling of a known one are warned about.
+    pub fn load(path: Option<&Path>, root: &Path, named: Vec<Target>, environment: Environment) -> Result<Self, Error> {
+        let settings = Settings::read(path, root, environment)?;
+        settings.config(root, named).map_err(Error::Unfit)
+    }
+}
+
+/// Where a path of the running system is, when the system is looked for below `root`.
+#[must_use]
+pub fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+struct Settings<'a> {
+    path: PathBuf,
+    missing: bool,
+    assignments: Vec<Assignment>,
+    environment: Environment<'a>,
+}
+
+/// A value that was found, and where.
+struct Setting {
+    text: String,
+    origin: String,
+}
+
+impl Setting {
+    fn wrong(&self, what: &str) -> String {
+        format!("{}: {what}", self.origin)
+    }
+
+    fn truth(&self) -> Result<bool, String> {
+        match self.text.to_ascii_lowercase().as_str() {
+            "yes" | "true" | "on" | "1" => Ok(true),
+            "no" | "false" | "off" | "0" => Ok(false),
+            _ => Err(self.wrong(&format!("{:?} is neither yes nor no", self.text))),
+        }
+    }
+
+    fn seconds(&self) -> Result<Duration, String> {
+        let day = 86_400.0;
+        match self.text.parse::<f64>() {
+            Ok(seconds) if seconds > 0.0 && seconds <= day => Ok(Duration::from_secs_f64(seconds)),
+            _ => Err(self.wrong(&format!("{:?} is not a number of seconds between 0 and 86400", self.text))),
+        }
+    }
+
+    fn url(&self, schemes: &[&str]) -> Result<Url, String> {
+        let example = format!("a URL such as {}://host:port", schemes[0]);
+        let url: Url = self.text.parse().map_err(|error| self.wrong(&format!("{error}; give {example}")))?;
+        if !schemes.contains(&url.scheme()) || !url.has_host() || url.query().is_some() || url.fragment().is_some() {
+            return Err(self.wrong(&format!("not {example}")));
+        }
+        Ok(url)
+    }
+}
+
+impl<'a> Settings<'a> {
+    fn read(path: Option<&Path>, root: &Path, environment: Environment<'a>) -> Result<Self, Error> {
+        let standard = below(root, Path::new(FILE));
+        let (path, required) = path.map_or((standard, false), |path| (path.to_owned(), true));
+        let (assignments, missing) = match file::read(&path) {
+            Ok(file) => (defaults::parse(&path, &file.text).map_err(Error::Unfit)?, false),
+            Err(file::Error::Missing) if required => {
+                return Err(Error::Unfit(format!("{} does not exist; give --config the right file", path.display())));
+            }
+            Err(file::Error::Missing) => (Vec::new(), true),
+            Err(file::Error::Denied(line)) => return Err(Error::NotAllowed(line)),
+            Err(file::Error::Unfit(line)) => return Err(Error::Unfit(line)),
+        };
+        let settings = Self { path, missing, assignments, environment };
+        settings.warn_of_misspelling();
+        Ok(settings)
+    }
+
+    fn warn_of_misspelling(&self) {
+        for Assignment { name, line, .. } in &self.assignments {
+            let near = NAMES.iter().map(|known| (strsim::osa_distance(name, known), known)).min();
+            if let Some((1..=2, known)) = near {
+                log::warn!("{} line {line}: {name} is not a name this program reads; did you mean {known}?", self.path.display());
+            }
+        }
+    }
+
+    /// Where the file set the name, as a shell would see it: the last assignment counts.
+    fn assigned(&self, name: &str) -> Option<&Assignment> {
+        self.assignments.iter().rfind(|assignment| assignment.name == name)
+    }
+
+    /// The first of several names for the same thing; the file wins, and an empty value is none.
+    fn first(&self, names: &[&str]) -> Option<Setting> {
+        let in_file = names.iter().find_map(|name| match self.assigned(name) {
+            Some(Assignment { value: Value::Text(text), line, .. }) if !text.trim().is_empty() => {
+                Some(Setting { text: text.trim().to_owned(), origin: format!("{} line {line}: {name}", self.path.display()) })
+            }
+            _ => None,
+        });
+        let in_environment = || {
+            names.iter().find_map(|name| {
+                let text = (self.environment)(name)?.trim().to_owned();
+                (!text.is_empty()).then(|| Setting { text, origin: format!("environment variable {name}") })
+            })
+        };
+        in_file.or_else(in_environment)
+    }
+
+    fn truth(&self, name: &str, default: bool) -> Result<bool, String> {
+        self.first(&[name]).map_or(Ok(default), |setting| setting.truth())
+    }
+
+    fn seconds(&self, name: &str, default: u64) -> Result<Duration, String> {
+        self.first(&[name]).map_or(Ok(Duration::from_secs(default)), |setting| setting.seconds())
+    }
+
+    fn config(&self, root: &Path, named: Vec<Target>) -> Result<Config, String> {
+        let params = match self.first(&["AWS_PARAMS"]) {
+            Some(setting) => AwsParams::parse(&setting.text).map_err(|what| setting.wrong(&what))?,
+            None => AwsParams::default(),
+        };
+        let region = match params.region {
+            Some(region) => Some(region),
+            None => self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|setting| setting.text),
+        };
+        let custom = self.first(&["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL", "EC2_URL"]);
+        let endpoint = custom.as_ref().map(|setting| setting.url(&["https", "http"])).transpose()?;
+        let fips = self.truth("AWS_USE_FIPS_ENDPOINT", false)?;
+        let dualstack = self.truth("AWS_USE_DUALSTACK_ENDPOINT", false)?;
+        if let (Some(custom), true) = (&custom, fips || dualstack) {
+            return Err(custom.wrong("an endpoint of your own excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT; remove one"));
+        }
+        let metadata = match self.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT"]) {
+            Some(setting) => setting.url(&["http"])?,
+            None => Url::parse("http://169.254.169.254").map_err(|error| error.to_string())?,
+        };
+        let state_dir = match self.first(&["STATE_DIR"]) {
+            Some(setting) if !setting.text.starts_with('/') => return Err(setting.wrong("not an absolute path")),
+            Some(setting) => PathBuf::from(setting.text),
+            None => PathBuf::from("/run/elastic-ip"),
+        };
+        Ok(Config {
+            targets: if named.is_empty() { self.targets()? } else { named },
+            instance: self.instance()?,
+            region,
+            endpoint,
+            fips,
+            dualstack,
+            proxy: self.first(&["HTTPS_PROXY", "https_proxy"]).map(|setting| setting.url(&["http", "https"])).transpose()?,
+            no_proxy: self.first(&["NO_PROXY", "no_proxy"]).map(|setting| setting.text),
+            metadata,
+            role: params.role,
+            only_profile: params.profile.clone(),
+            profile: params.profile.or_else(|| Some(self.first(&["AWS_PROFILE"])?.text)).unwrap_or_else(|| "default".to_owned()),
+            secrets_file: params.secrets_file.map(|path| below(root, &path)),
+            allow_reassociation: self.truth("ALLOW_REASSOCIATION", true)?,
+            release_on_stop: self.truth("RELEASE_ON_STOP", true)?,
+            timeouts: Timeouts {
+                start: self.seconds("START_TIMEOUT", 120)?,
+                stop: self.seconds("STOP_TIMEOUT", 10)?,
+                status: self.seconds("STATUS_TIMEOUT", 5)?,
+            },
+            state_dir: below(root, &state_dir),
+        })
+    }
+
+    fn targets(&self) -> Result<Vec<Target>, String> {
+        let Some(setting) = self.first(&["ELASTIC_IP"]) else {
+            let state = if self.missing { "does not exist" } else { "does not set ELASTIC_IP" };
+            return Err(format!("{} {state}; put a line such as ELASTIC_IP=203.0.113.25 into it", self.path.display()));
+        };
+        let mut targets = Vec::new();
+        for word in setting.text.split_whitespace() {
+            let target: Target = word.parse().map_err(|what: String| setting.wrong(&what))?;
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
+    }
+
+    fn instance(&self) -> Result<Option<InstanceId>, String> {
+        // In the file, a command that asks the metadata service hides what the environment says, as in a shell.
+        if matches!(self.assigned("MY_ID"), Some(Assignment { value: Value::AskMetadata, .. })) {
+            return Ok(None);
+        }
+        let Some(setting) = self.first(&["MY_ID"]) else { return Ok(None) };
+        let advice = "remove the line: the program finds it out by itself";
+        setting.text.parse().map(Some).map_err(|what| setting.wrong(&format!("{what}; {advice}")))
+    }
+}

@@ -1,0 +1,38 @@
+//! The keys of an instance's role, from the metadata service.
+
+use rusoto_core::credential::AwsCredentials;
+use serde_json::Value;
+
+use super::{Error, keys};
+use crate::escape::printable;
+use crate::metadata::Metadata;
+
+/// Fetches the keys of the named role, or of the one the instance has.
+pub async fn fetch(metadata: &Metadata, named: Option<&str>) -> Result<AwsCredentials, Error> {
+    let role = match named {
+        Some(role) => role.to_owned(),
+        None => metadata.role().await?,
+    };
+    // The characters of a role's name: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    if role.is_empty() || !role.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b)) {
+        return Err(Error::Unfit(format!("{:?} is not the name of a role", printable(&role))));
+    }
+    let text = metadata.role_credentials(&role).await.map_err(|error| match (Error::from(error), named) {
+        (Error::Nowhere, Some(role)) => Error::Unfit(format!("the metadata service knows no role {role}; AWS_PARAMS names it with --role")),
+        (error, _) => error,
+    })?;
+    parse(&role, &text)
+}
+
+fn parse(role: &str, text: &str) -> Result<AwsCredentials, Error> {
+    let place = format!("the metadata service's keys of role {role}");
+    let answer: Value = serde_json::from_str(text).map_err(|_| Error::Unavailable(format!("{place} are not JSON")))?;
+    let field = |name: &str| answer.get(name).and_then(Value::as_str);
+    if let Some(code) = field("Code").filter(|code| *code != "Success") {
+        return Err(Error::Unavailable(format!("{place} are not to be had: {}; check the role's trust policy", printable(code))));
+    }
+    match (field("AccessKeyId"), field("SecretAccessKey")) {
+        (Some(id), Some(secret)) => keys(&place, id, secret, field("Token")),
+        _ => Err(Error::Unavailable(format!("{place} lack AccessKeyId or SecretAccessKey"))),
+    }
+}

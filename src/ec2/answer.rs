@@ -1,0 +1,202 @@
+//! What an answer's bytes say before rusoto reads them: is it whole, is it for this call, is it an error?
+
+use reqwest::StatusCode;
+use xml::EventReader;
+use xml::reader::XmlEvent;
+
+use super::{Error, Kind};
+use crate::escape::printable;
+use crate::http::Answer;
+
+/// The parts of an answer that tell success from failure.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parts {
+    root: String,
+    code: String,
+    message: String,
+    request: String,
+    done: Option<bool>,
+}
+
+/// Lets an answer through only if it is a success: status 200 and one whole document whose root is named for the call.
+/// rusoto reads on its own only as far as it needs, and takes the answer to a disassociate for success unread.
+pub fn check(action: &str, answer: &Answer) -> Result<(), Error> {
+    let parts = read(&answer.body);
+    if answer.status == StatusCode::OK {
+        return match parts {
+            Ok(parts) if parts.root != format!("{action}Response") => {
+                Err(Error::malformed(format!("it is a {:?} where {action}Response was due", printable(&parts.root))))
+            }
+            Ok(Parts { done: Some(false), .. }) => Err(Error::malformed("it says that the call was not done")),
+            Ok(_) => Ok(()),
+            Err(what) => Err(Error::malformed(what)),
+        };
+    }
+    Err(refusal(action, answer, &parts.unwrap_or_default()))
+}
+
+fn refusal(action: &str, answer: &Answer, parts: &Parts) -> Error {
+    let status = answer.status.as_u16();
+    let Parts { code, message, request, .. } = parts;
+    let kind = if is_throttle(code) || status == 429 {
+        Kind::Throttled
+    } else if matches!(status, 500 | 502 | 503 | 504) {
+        Kind::Ambiguous
+    } else {
+        Kind::Refused(code.clone())
+    };
+    let mut text = format!("EC2 answers {status} to {action}");
+    for (mark, part) in [(": ", code), (": ", message)] {
+        if !part.is_empty() {
+            text.push_str(mark);
+            text.push_str(part.trim_end_matches('.'));
+        }
+    }
+    if !request.is_empty() {
+        text.push_str(&format!(" (request {request})"));
+    }
+    if let Some(remedy) = remedy(action, code) {
+        text.push_str("; ");
+        text.push_str(&remedy);
+        if let (Some(date), true) = (&answer.date, is_about_the_clock(code)) {
+            text.push_str(&format!("; EC2's clock says {}", printable(date)));
+        }
+    }
+    Error { kind, text }
+}
+
+fn is_throttle(code: &str) -> bool {
+    matches!(code, "RequestLimitExceeded" | "TooManyRequestsException" | "SlowDown" | "EC2ThrottledException" | "BandwidthLimitExceeded")
+        || code.starts_with("Throttling")
+        || code.starts_with("RequestThrottled")
+}
+
+fn is_about_the_clock(code: &str) -> bool {
+    matches!(code, "RequestExpired" | "RequestTimeTooSkewed" | "AuthFailure" | "SignatureDoesNotMatch")
+}
+
+/// What to do about an error code (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>).
+fn remedy(action: &str, code: &str) -> Option<String> {
+    Some(match code {
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+            format!("allow ec2:{action} in the IAM policy of these credentials")
+        }
+        "AuthFailure" | "SignatureDoesNotMatch" => {
+            "check the keys, this machine's clock, and that the address belongs to this account and region".to_owned()
+        }
+        "InvalidClientTokenId" | "InvalidAccessKeyId" | "UnrecognizedClientException" => {
+            "EC2 does not know this access key id: check the keys and the region's partition".to_owned()
+        }
+        "RequestExpired" | "RequestTimeTooSkewed" => "set this machine's clock".to_owned(),
+        "ExpiredToken" | "ExpiredTokenException" => "the session token has expired: get new credentials".to_owned(),
+        "InvalidAddress.NotFound" | "InvalidAllocationID.NotFound" => {
+            "no such Elastic IP in this account and region: check ELASTIC_IP and the region".to_owned()
+        }
+        "InvalidInstanceID" | "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => {
+            "check MY_ID and the region; an instance with several interfaces cannot be named by its id alone".to_owned()
+        }
+        "OptInRequired" => "this account is not enabled for the region".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Entities are declared here, and XML bombs are made of them.
+const DOCTYPE: &[u8] = b"<!DOCTYPE";
+
+/// Reads a whole document. An unfinished one, one with a document type, or what is not XML at all is an error.
+fn read(body: &[u8]) -> Result<Parts, String> {
+    if body.windows(DOCTYPE.len()).any(|window| window == DOCTYPE) {
+        return Err("it has a document type, which EC2 never sends".to_owned());
+    }
+    let mut parts = Parts::default();
+    let mut open: Vec<String> = Vec::new();
+    for event in EventReader::new(body) {
+        match event {
+            Ok(XmlEvent::StartElement { name, .. }) => {
+                if open.is_empty() {
+                    parts.root.clone_from(&name.local_name);
+                }
+                open.push(name.local_name);
+            }
+            Ok(XmlEvent::EndElement { .. }) => {
+                open.pop();
+            }
+            Ok(XmlEvent::Characters(text)) => {
+                let mut path = open.iter().rev().map(String::as_str);
+                match (path.next(), path.next()) {
+                    (Some("Code"), Some("Error")) => parts.code = printable(&text),
+                    (Some("Message"), Some("Error")) => parts.message = printable(&text),
+                    (Some("RequestID" | "RequestId" | "requestId"), _) => parts.request = printable(&text),
+                    (Some("return"), _) if open.len() == 2 => parts.done = Some(text.trim() == "true"),
+                    _ => {}
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return Err(format!("it is not whole XML ({})", printable(error.msg()))),
+        }
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status: StatusCode::from_u16(status).unwrap(), body: body.as_bytes().to_vec(), date: None }
+    }
+
+    #[test]
+    fn only_a_whole_answer_to_this_call_is_success() {
+        let good = "<DisassociateAddressResponse xmlns=\"x\"><requestId>r</requestId><return>true</return></DisassociateAddressResponse>";
+        check("DisassociateAddress", &answer(200, good)).unwrap();
+        for bad in [
+            "",
+            "ok",
+            "<html>It works</html>",
+            &good[..good.len() - 5],
+            "<DescribeAddressesResponse/>",
+            "<DisassociateAddressResponse><return>false</return></DisassociateAddressResponse>",
+            "<!DOCTYPE a [<!ENTITY b \"c\">]><DisassociateAddressResponse>&b;</DisassociateAddressResponse>",
+        ] {
+            let error = check("DisassociateAddress", &answer(200, bad)).unwrap_err();
+            assert_eq!(error.kind, Kind::Ambiguous, "{bad}");
+        }
+    }
+
+    #[test]
+    fn both_forms_of_an_error_are_read() {
+        for body in [
+            "<Response><Errors><Error><Code>InvalidAddress.NotFound</Code><Message>no</Message></Error></Errors><RequestID>r-1</RequestID></Response>",
+            "<ErrorResponse><Errors><Error><Code>InvalidAddress.NotFound</Code><Message>no</Message></Error></Errors><RequestID>r-1</RequestID></ErrorResponse>",
+        ] {
+            let error = check("DescribeAddresses", &answer(400, body)).unwrap_err();
+            assert!(error.is_refusal("InvalidAddress.NotFound"), "{error}");
+            assert!(error.to_string().contains("r-1") && error.to_string().contains("check ELASTIC_IP"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_kind_follows_the_code_and_the_status() {
+        let error = |status, code: &str| {
+            check(
+                "DescribeAddresses",
+                &answer(status, &format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>")),
+            )
+            .unwrap_err()
+            .kind
+        };
+        for code in
+            ["RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottledException", "SlowDown", "EC2ThrottledException"]
+        {
+            assert_eq!(error(503, code), Kind::Throttled);
+            assert_eq!(error(400, code), Kind::Throttled);
+        }
+        for status in [500, 502, 503, 504] {
+            assert_eq!(error(status, "InternalError"), Kind::Ambiguous);
+        }
+        assert_eq!(error(403, "UnauthorizedOperation"), Kind::Refused("UnauthorizedOperation".to_owned()));
+        assert_eq!(check("DescribeAddresses", &answer(404, "nothing here")).unwrap_err().kind, Kind::Refused(String::new()));
+        assert_eq!(check("DescribeAddresses", &answer(502, "<html>bad gateway")).unwrap_err().kind, Kind::Ambiguous);
+    }
+}

@@ -1,0 +1,80 @@
+//! rusoto's requests, carried by reqwest.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, RequestBuilder};
+use rusoto_core::request::{DispatchSignedRequest, DispatchSignedRequestFuture, HttpDispatchError, HttpResponse};
+use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
+
+use super::answer;
+use super::{Error, Kind};
+use crate::http::{self, Answer};
+
+/// Carries one call. rusoto passes on only a text when a call fails, so the typed reason is kept here for the caller.
+#[derive(Clone)]
+pub struct Transport {
+    http: Client,
+    action: &'static str,
+    limit: Duration,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+impl Transport {
+    /// Carries the call of this name within `limit`.
+    pub fn new(http: Client, action: &'static str, limit: Duration) -> Self {
+        Self { http, action, limit, failure: Arc::default() }
+    }
+
+    /// Why the call failed, if it did so on the way or by EC2's word.
+    pub fn failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn carry(&self, request: SignedRequest) -> Result<Answer, Error> {
+        let answer = http::exchange(self.request(request), self.limit).await.map_err(|error| {
+            let kind = if matches!(error, http::Error::Unsent(_)) { Kind::Unsent } else { Kind::Ambiguous };
+            Error { kind, text: format!("{} got {error}", self.action) }
+        })?;
+        answer::check(self.action, &answer)?;
+        Ok(answer)
+    }
+
+    fn request(&self, request: SignedRequest) -> RequestBuilder {
+        let url = format!("{}://{}{}", request.scheme(), request.hostname(), request.canonical_path());
+        let mut headers = HeaderMap::new();
+        for (name, values) in request.headers() {
+            for value in values {
+                // Names are rusoto's own; the values that are not (keys) were seen to be printable ASCII.
+                if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+                    headers.append(name, value);
+                }
+            }
+        }
+        let builder = self.http.post(url).headers(headers);
+        match request.payload {
+            Some(SignedRequestPayload::Buffer(bytes)) => builder.body(bytes),
+            _ => builder,
+        }
+    }
+}
+
+impl DispatchSignedRequest for Transport {
+    fn dispatch(&self, request: SignedRequest, _timeout: Option<Duration>) -> DispatchSignedRequestFuture {
+        let transport = self.clone();
+        Box::pin(async move {
+            match transport.carry(request).await {
+                Ok(answer) => {
+                    // Only successes come this far, and the default status is 200.
+                    Ok(HttpResponse { status: Default::default(), body: answer.body.into(), headers: Default::default() })
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    *transport.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    Err(HttpDispatchError::new(text))
+                }
+            }
+        })
+    }
+}

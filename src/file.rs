@@ -1,0 +1,97 @@
+//! A small text file, opened once and checked on the open handle.
+
+use std::fs::{Metadata, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc::O_NONBLOCK;
+use nix::unistd::geteuid;
+
+/// The largest file that is read, in bytes.
+pub const LIMIT: u64 = 64 * 1024;
+
+/// A file's text, with what the open handle told of it.
+pub struct TextFile {
+    /// The whole text.
+    pub text: String,
+    path: PathBuf,
+    about: Metadata,
+}
+
+impl TextFile {
+    /// Refuses a file that holds a secret but is not its owner's alone, where the owner is root or the caller.
+    pub fn check_secrecy(&self) -> Result<(), Error> {
+        let shown = self.path.display();
+        let owner = self.about.uid();
+        if owner != 0 && owner != geteuid().as_raw() {
+            return Err(Error::Unfit(format!("{shown} holds a secret but belongs to user id {owner}; run: chown root {shown}")));
+        }
+        let mode = self.about.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(Error::Unfit(format!("{shown} holds a secret but is open to others (mode {mode:04o}); run: chmod 600 {shown}")));
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// There is no such file.
+    Missing,
+    /// The caller may not open it. Holds one line with the file and the remedy.
+    Denied(String),
+    /// It is not what it must be. Holds one line with the file, the line where there is one, and the remedy.
+    Unfit(String),
+}
+
+/// Reads a whole text file of at most [`LIMIT`] bytes.
+///
+/// A FIFO, device or directory is refused without waiting for it; so are NUL bytes, a byte order mark and anything but UTF-8.
+pub fn read(path: &Path) -> Result<TextFile, Error> {
+    let shown = path.display();
+    // Without O_NONBLOCK, opening a FIFO would wait for its writer for ever.
+    let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Error::Missing,
+        ErrorKind::PermissionDenied => Error::Denied(format!("cannot read {shown}: permission denied; run as root")),
+        _ => Error::Unfit(format!("cannot open {shown}: {error}")),
+    })?;
+    let about = file.metadata().map_err(|error| Error::Unfit(format!("cannot examine {shown}: {error}")))?;
+    if !about.is_file() {
+        return Err(Error::Unfit(format!("{shown} is not a regular file; put a file in its place")));
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| Error::Unfit(format!("cannot read {shown}: {error}")))?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Error::Unfit(format!("{shown} is larger than 64 KiB; put the right file in its place")));
+    }
+    Ok(TextFile { text: text(path, bytes)?, path: path.to_owned(), about })
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    let shown = path.display();
+    let unfit = |at: usize, before: &[u8], what: &str, remedy: &str| {
+        let line = 1 + before[..at].iter().filter(|&&b| b == b'\n').count();
+        Err(Error::Unfit(format!("{shown} line {line}: {what}; {remedy}")))
+    };
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return unfit(
+            0,
+            &bytes,
+            "a byte order mark",
+            &format!("save the file as plain text, or run: sed -i '1s/^\\xef\\xbb\\xbf//' {shown}"),
+        );
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return unfit(0, &bytes, "UTF-16 text", "save the file as plain text (UTF-8)");
+    }
+    if let Some(at) = bytes.iter().position(|&b| b == 0) {
+        return unfit(at, &bytes, "a NUL byte", "the file is damaged or not text: write it anew");
+    }
+    String::from_utf8(bytes).or_else(|error| {
+        let at = error.utf8_error().valid_up_to();
+        unfit(at, error.as_bytes(), "text that is not UTF-8", "save the file as plain text (UTF-8)")
+    })
+}

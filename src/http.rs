@@ -1,0 +1,84 @@
+//! One HTTP exchange over reqwest: no redirect, and limits in time and size.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
+
+use crate::escape::printable;
+
+/// The largest answer that is read, in bytes. EC2's answer about one address has 1 kB.
+const LIMIT: usize = 1024 * 1024;
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The body, whole.
+    pub body: Vec<u8>,
+    /// The `Date` header, where it can be read.
+    pub date: Option<String>,
+}
+
+/// Why nothing came back.
+#[derive(Debug)]
+pub enum Error {
+    /// There was no connection, so the peer has not seen the request.
+    Unsent(String),
+    /// The peer may have seen the request, and may have done what it asks.
+    Ambiguous(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsent(text) | Self::Ambiguous(text) => f.write_str(text),
+        }
+    }
+}
+
+/// What every client here has in common: it follows no redirect and takes no proxy from the environment.
+pub fn client(connect_limit: Duration) -> ClientBuilder {
+    // Of rustls's providers, ring is the smaller and the faster to start. An error says that it is in place already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(connect_limit)
+        .user_agent(concat!("elastic-ip/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Makes one request. Name look-up, connection, TLS and body are all done within `limit`, or it is an error.
+pub async fn exchange(request: RequestBuilder, limit: Duration) -> Result<Answer, Error> {
+    let told = |error: &reqwest::Error| {
+        let text = reason(error, limit);
+        if error.is_connect() || error.is_builder() { Error::Unsent(text) } else { Error::Ambiguous(text) }
+    };
+    let mut response = request.timeout(limit).send().await.map_err(|error| told(&error))?;
+    let date = response.headers().get("date").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| told(&error))? {
+        if body.len() + chunk.len() > LIMIT {
+            return Err(Error::Ambiguous("the answer is larger than 1 MiB".to_owned()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: response.status(), body, date })
+}
+
+/// The cause at the bottom of the chain: reqwest's own words only say that a request failed.
+fn reason(error: &reqwest::Error, limit: Duration) -> String {
+    let host = error.url().and_then(|url| Some(url.host_str()?.to_owned())).unwrap_or_default();
+    if error.is_timeout() {
+        let what = if error.is_connect() { "no connection to" } else { "no answer from" };
+        let limit = if error.is_connect() { String::new() } else { format!(" within {} ms", limit.as_millis()) };
+        return format!("{what} {host}{limit}");
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let cause = printable(&cause.to_string());
+    if error.is_connect() { format!("no connection to {host}: {cause}") } else { format!("broken answer from {host}: {cause}") }
+}

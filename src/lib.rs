@@ -1,0 +1,18 @@
+//! Keeps an EC2 Elastic IP on the live one of two instances.
+
+pub mod address;
+pub mod agent;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod credentials;
+pub mod ec2;
+pub mod escape;
+pub mod file;
+pub mod http;
+pub mod instance;
+pub mod journal;
+pub mod lsb;
+pub mod marks;
+pub mod metadata;
+pub mod retry;
