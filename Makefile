@@ -1,0 +1,31 @@
+# The README's two commands are `make demo` and `make test`; `make check` is for daily work.
+
+.PHONY: demo test check setup deb clean
+.NOTPARALLEL:
+
+# Shows a failover and a failback of two nodes with real Heartbeat. Needs root.
+demo: setup deb
+	tests/cluster/demo
+
+# Runs everything. Needs root.
+test: setup check deb
+	tests/run
+
+# The quick part: no root, no cluster.
+check:
+	cargo fmt --check
+	cargo clippy --all-targets --locked --quiet -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
+	cargo test --locked --quiet
+	tests/scripts
+
+# Installs what building and testing need, with apt and pip. Needs root.
+setup:
+	tests/setup
+
+# Builds target/deb/elastic-ip_VERSION_ARCHITECTURE.deb.
+deb:
+	debian/build-deb
+
+clean:
+	cargo clean
