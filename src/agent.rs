@@ -103,17 +103,14 @@ impl Agent {
 
     /// Stops holding the address, if this instance does. The error is the reason why it is not known to be so, in one line.
     pub async fn stop(&self, target: Target) -> Result<Outcome, String> {
-        let outcome = self.let_go(target).await;
-        match &outcome {
-            _ if self.rules.dry_run => {}
-            Ok(Outcome::HandedOver) => self.marks.clear(Mark::StopFailed, target),
-            Ok(_) => {
+        let outcome = self.let_go(target).await?;
+        if !self.rules.dry_run {
+            self.marks.clear(Mark::StopFailed, target);
+            if outcome != Outcome::HandedOver {
                 self.marks.clear(Mark::HandedOver, target);
-                self.marks.clear(Mark::StopFailed, target);
             }
-            Err(_) => remember_failed_stop(&self.marks, target),
         }
-        outcome
+        Ok(outcome)
     }
 
     /// Whether this instance has the address. The error is the reason why that cannot be told, in one line.
@@ -252,13 +249,6 @@ impl Agent {
             _ if error.kind == Kind::Ambiguous => format!("{error}; whether it took effect is not known, ask status"),
             _ => error.to_string(),
         }
-    }
-}
-
-/// Leaves the mark by which later calls know that a stop failed.
-pub fn remember_failed_stop(marks: &Marks, target: Target) {
-    if let Err(error) = marks.set(Mark::StopFailed, target) {
-        log::warn!("{target}: cannot leave a mark of the failed stop: {error}; status may still call it running");
     }
 }
 

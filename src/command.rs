@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::address::{InstanceId, Target};
-use crate::agent::{Agent, Outcome, Rules, remember_failed_stop};
+use crate::agent::{Agent, Outcome, Rules};
 use crate::cli::{Action, Invocation};
 use crate::config::{self, Config};
 use crate::credentials::{self, Places};
@@ -67,11 +67,24 @@ pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
     let done = runtime.block_on(perform(invocation, &config));
     // A name look-up that hangs must not hold up the exit.
     runtime.shutdown_background();
-    if invocation.action == Action::Stop && !invocation.dry_run && done.is_err() {
-        let marks = Marks::new(config.state_dir.clone());
-        config.targets.iter().for_each(|&target| remember_failed_stop(&marks, target));
+    if invocation.action == Action::Stop && !invocation.dry_run {
+        remember_failures(&config, done.as_ref().ok());
     }
     done
+}
+
+/// Leaves the marks by which later calls know that a stop failed.
+fn remember_failures(config: &Config, done: Option<&Done>) {
+    let marks = Marks::new(config.state_dir.clone());
+    for &target in &config.targets {
+        let stopped = done.is_some_and(|done| done.outcomes.iter().any(|(other, outcome)| *other == target && outcome.is_ok()));
+        if stopped {
+            continue;
+        }
+        if let Err(error) = marks.set(Mark::StopFailed, target) {
+            log::warn!("{target}: cannot leave a mark of the failed stop: {error}; status may still call it running");
+        }
+    }
 }
 
 async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Trouble> {
@@ -95,13 +108,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
     let agent = match agent {
         Ok(agent) => agent,
         Err(Unready::Trouble(trouble)) => return Err(trouble),
-        Err(Unready::Unknown(me, why)) => {
-            if invocation.action == Action::Stop && !invocation.dry_run {
-                let marks = Marks::new(config.state_dir.clone());
-                config.targets.iter().for_each(|&target| remember_failed_stop(&marks, target));
-            }
-            return Ok(all_unknown(config, me, &why));
-        }
+        Err(Unready::Unknown(me, why)) => return Ok(all_unknown(config, me, &why)),
     };
     let outcomes = config.targets.iter().map(async |&target| {
         let acted = async {
@@ -113,15 +120,10 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
         };
         let outcome = tokio::select! {
             outcome = acted => outcome,
-            why = cut_off.clone() => {
-                if invocation.action == Action::Stop && !invocation.dry_run {
-                    remember_failed_stop(&agent.marks, target);
-                }
-                Err(match agent.unsettled.borrow().as_slice() {
-                    [] => format!("{why}; nothing was changed"),
-                    changes => format!("{why} during {}; whether it took effect is not known, ask status", changes.join(" and ")),
-                })
-            }
+            why = cut_off.clone() => Err(match agent.unsettled.borrow().as_slice() {
+                [] => format!("{why}; nothing was changed"),
+                changes => format!("{why} during {}; whether it took effect is not known, ask status", changes.join(" and ")),
+            }),
         };
         (target, outcome)
     });

@@ -1,14 +1,17 @@
 //! The three EC2 calls, with typed answers and typed errors.
 
 mod answer;
+mod clock;
 mod endpoint;
 mod transport;
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use rusoto_core::credential::{AwsCredentials, StaticProvider};
 use rusoto_core::{Region, RusotoError};
 use rusoto_ec2::{AssociateAddressRequest, DescribeAddressesRequest, DisassociateAddressRequest};
@@ -67,6 +70,8 @@ pub enum Kind {
     Unsent,
     /// EC2 may have done the call, or not.
     Ambiguous,
+    /// EC2 has not done the call, because its clock is this far ahead of this machine's.
+    Clock(TimeDelta),
     /// EC2 answered with an error that trying again does not mend. Holds its code.
     Refused(String),
 }
@@ -108,7 +113,7 @@ impl Transient for Error {
         match self.kind {
             Kind::Throttled => Some(Pace::Throttled),
             Kind::Unsent | Kind::Ambiguous => Some(Pace::Brisk),
-            Kind::Refused(_) => None,
+            Kind::Clock(_) | Kind::Refused(_) => None,
         }
     }
 }
@@ -130,18 +135,20 @@ pub struct Ec2 {
     region: Region,
     credentials: AwsCredentials,
     limits: Limits,
+    /// How far EC2's clock is ahead, once it has said so.
+    skew: Cell<Option<TimeDelta>>,
 }
 
 impl Ec2 {
     /// Nothing is sent yet; one connection will serve all calls.
     pub fn new(endpoint: &Endpoint, credentials: AwsCredentials, limits: Limits) -> anyhow::Result<Self> {
-        Ok(Self { http: endpoint.client(limits.connect)?, region: endpoint.region(), credentials, limits })
+        Ok(Self { http: endpoint.client(limits.connect)?, region: endpoint.region(), credentials, limits, skew: Cell::default() })
     }
 
     /// Asks what EC2 knows of an address. An answer with no address, several or another one is an error.
     pub async fn describe(&self, target: Target) -> Result<Address, Error> {
         let request = DescribeAddressesRequest { public_ips: Some(vec![target.to_string()]), ..Default::default() };
-        let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request).await).await?;
+        let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request.clone()).await).await?;
         match answer.addresses.unwrap_or_default().as_slice() {
             [item] => read(item, target),
             items => Err(Error::malformed(format!("it lists {} addresses where {target} was asked for", items.len()))),
@@ -159,7 +166,7 @@ impl Ec2 {
             allow_reassociation: vpc.then_some(reassociate),
             ..Default::default()
         };
-        let answer = self.call("AssociateAddress", async |ec2| ec2.associate_address(request).await).await?;
+        let answer = self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
         id(answer.association_id)
     }
 
@@ -171,11 +178,23 @@ impl Ec2 {
             public_ip: association.id.is_none().then(|| address.public.to_string()),
             ..Default::default()
         };
-        self.call("DisassociateAddress", async |ec2| ec2.disassociate_address(request).await).await
+        self.call("DisassociateAddress", async |ec2| ec2.disassociate_address(request.clone()).await).await
     }
 
-    async fn call<T, E>(&self, action: &'static str, send: impl AsyncFnOnce(Ec2Client) -> Result<T, RusotoError<E>>) -> Result<T, Error> {
-        let transport = Transport::new(self.http.clone(), action, self.limits.attempt.min(self.limits.deadline.left()));
+    async fn call<T, E>(&self, action: &'static str, send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>) -> Result<T, Error> {
+        let error = match self.attempt(action, &send).await {
+            Err(error) if self.skew.get().is_none() => error,
+            result => return result,
+        };
+        let Kind::Clock(skew) = error.kind else { return Err(error) };
+        log::warn!("{error}; trying again with EC2's time");
+        self.skew.set(Some(skew));
+        self.attempt(action, &send).await
+    }
+
+    async fn attempt<T, E>(&self, action: &'static str, send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>) -> Result<T, Error> {
+        let limit = self.limits.attempt.min(self.limits.deadline.left());
+        let transport = Transport::new(self.http.clone(), action, limit, self.skew.get().map(|skew| (skew, self.credentials.clone())));
         let keys = StaticProvider::from(self.credentials.clone());
         let begun = Instant::now();
         let result = send(Ec2Client::new_with(transport.clone(), keys, self.region.clone())).await;

@@ -1,10 +1,11 @@
 //! What an answer's bytes say before rusoto reads them: is it whole, is it for this call, is it an error?
 
+use chrono::TimeDelta;
 use reqwest::StatusCode;
 use xml::EventReader;
 use xml::reader::XmlEvent;
 
-use super::{Error, Kind};
+use super::{Error, Kind, clock};
 use crate::escape::printable;
 use crate::http::Answer;
 
@@ -38,7 +39,10 @@ pub fn check(action: &str, answer: &Answer) -> Result<(), Error> {
 fn refusal(action: &str, answer: &Answer, parts: &Parts) -> Error {
     let status = answer.status.as_u16();
     let Parts { code, message, request, .. } = parts;
-    let kind = if is_throttle(code) || status == 429 {
+    let skew = if may_be_the_clock(code) { answer.date.as_deref().and_then(clock::skew) } else { None };
+    let kind = if let Some(skew) = skew {
+        Kind::Clock(skew)
+    } else if is_throttle(code) || status == 429 {
         Kind::Throttled
     } else if matches!(status, 500 | 502 | 503 | 504) {
         Kind::Ambiguous
@@ -55,12 +59,11 @@ fn refusal(action: &str, answer: &Answer, parts: &Parts) -> Error {
     if !request.is_empty() {
         text.push_str(&format!(" (request {request})"));
     }
-    if let Some(remedy) = remedy(action, code) {
-        text.push_str("; ");
-        text.push_str(&remedy);
-        if let (Some(date), true) = (&answer.date, is_about_the_clock(code)) {
-            text.push_str(&format!("; EC2's clock says {}", printable(date)));
-        }
+    if let Some(skew) = skew {
+        let direction = if skew > TimeDelta::zero() { "behind" } else { "ahead of" };
+        text.push_str(&format!("; this machine's clock is {} s {direction} EC2's: set it", skew.num_seconds().abs()));
+    } else if let Some(remedy) = remedy(action, code) {
+        text.push_str(&format!("; {remedy}"));
     }
     Error { kind, text }
 }
@@ -71,7 +74,8 @@ fn is_throttle(code: &str) -> bool {
         || code.starts_with("RequestThrottled")
 }
 
-fn is_about_the_clock(code: &str) -> bool {
+/// `AuthFailure` stands for bad keys, a wrong clock and somebody else's address alike; the answer's date tells them apart.
+fn may_be_the_clock(code: &str) -> bool {
     matches!(code, "RequestExpired" | "RequestTimeTooSkewed" | "AuthFailure" | "SignatureDoesNotMatch")
 }
 

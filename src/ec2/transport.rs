@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder};
+use rusoto_core::credential::AwsCredentials;
 use rusoto_core::request::{DispatchSignedRequest, DispatchSignedRequestFuture, HttpDispatchError, HttpResponse};
 use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 
-use super::answer;
-use super::{Error, Kind};
+use super::{Error, Kind, answer, clock};
 use crate::http::{self, Answer};
 
 /// Carries one call. rusoto passes on only a text when a call fails, so the typed reason is kept here for the caller.
@@ -18,13 +19,15 @@ pub struct Transport {
     http: Client,
     action: &'static str,
     limit: Duration,
+    /// EC2's clock, where it is not this machine's, and the keys to sign for it.
+    skew: Option<(TimeDelta, AwsCredentials)>,
     failure: Arc<Mutex<Option<Error>>>,
 }
 
 impl Transport {
-    /// Carries the call of this name within `limit`.
-    pub fn new(http: Client, action: &'static str, limit: Duration) -> Self {
-        Self { http, action, limit, failure: Arc::default() }
+    /// Carries the call of this name within `limit`, signed for EC2's clock where that is known to differ.
+    pub fn new(http: Client, action: &'static str, limit: Duration, skew: Option<(TimeDelta, AwsCredentials)>) -> Self {
+        Self { http, action, limit, skew, failure: Arc::default() }
     }
 
     /// Why the call failed, if it did so on the way or by EC2's word.
@@ -32,7 +35,10 @@ impl Transport {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn carry(&self, request: SignedRequest) -> Result<Answer, Error> {
+    async fn carry(&self, mut request: SignedRequest) -> Result<Answer, Error> {
+        if let Some((skew, keys)) = &self.skew {
+            clock::sign_again(&mut request, keys, Utc::now() + *skew);
+        }
         let answer = http::exchange(self.request(request), self.limit).await.map_err(|error| {
             let kind = if matches!(error, http::Error::Unsent(_)) { Kind::Unsent } else { Kind::Ambiguous };
             Error { kind, text: format!("{} got {error}", self.action) }
