@@ -102,6 +102,33 @@ id!(
      so it serves as a fencing token: it can never name a later owner's tie."
 );
 
+/// The name of a region, such as `eu-west-1`. Whether there is such a region only EC2 knows: new ones come every year.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionName(String);
+
+impl FromStr for RegionName {
+    type Err = String;
+
+    /// The error is one line that quotes the text and says what is expected.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split('-').rev();
+        let number = parts.next().unwrap_or_default();
+        let numbered = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let named = parts.clone().count() >= 2 && parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase()));
+        if numbered && named && text.len() <= 32 {
+            return Ok(Self(text.to_owned()));
+        }
+        let shown: String = text.chars().take(40).collect();
+        Err(format!("{shown:?} is not a region; give one such as eu-west-1"))
+    }
+}
+
+impl fmt::Display for RegionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +156,28 @@ mod tests {
         ] {
             let error = word.parse::<Target>().unwrap_err();
             assert!(error.contains(reason), "{word:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_region_has_a_name_s_form() {
+        for good in ["eu-west-1", "us-gov-west-1", "us-isob-east-1", "ap-southeast-12"] {
+            assert_eq!(good.parse::<RegionName>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "eu",
+            "eu-west",
+            "eu-west-1a",
+            "EU-WEST-1",
+            "eu_west_1",
+            "-west-1",
+            "eu--1",
+            "eu-west-1 ",
+            "eu-west-1.evil.example",
+            "a-b-1/x",
+        ] {
+            assert!(bad.parse::<RegionName>().is_err(), "{bad:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::address::{InstanceId, Target};
 use crate::ec2::{Address, Association, Ec2, Error, Kind, Owner};
 use crate::marks::{Mark, Marks};
-use crate::retry::{self, Deadline};
+use crate::retry::{self, Deadline, Transient};
 
 /// What became of an action on one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ enum Take<'a> {
 #[derive(Debug, PartialEq, Eq)]
 enum LetGo<'a> {
     Nothing,
-    HandOver,
+    HandOver(&'a Association),
     Disassociate(&'a Association),
 }
 
@@ -83,7 +83,7 @@ fn decide_stop<'a>(address: &'a Address, me: &InstanceId, rules: Rules) -> LetGo
             if rules.release_on_stop {
                 LetGo::Disassociate(held)
             } else {
-                LetGo::HandOver
+                LetGo::HandOver(held)
             }
         }
         _ => LetGo::Nothing,
@@ -120,7 +120,7 @@ impl Agent {
         }
         let what = format!("status of {target}");
         let address =
-            retry::until(self.deadline, &what, async || self.ec2.describe(target).await).await.map_err(|error| error.to_string())?;
+            retry::until(self.deadline, &what, async || self.ec2.describe(target).await).await.map_err(|error| self.verdict(&error))?;
         if !is_mine(&address, &self.me) {
             self.marks.clear(Mark::HandedOver, target);
             return Ok(Outcome::NotMine);
@@ -188,11 +188,11 @@ impl Agent {
                     log::info!("{target}: {} does not have it, {} has; nothing to release", self.me, holder(&address));
                     return Ok(Outcome::NotMine);
                 }
-                LetGo::HandOver if self.rules.dry_run => {
+                LetGo::HandOver(_) if self.rules.dry_run => {
                     log::info!("{target}: would leave it with {} until a peer takes it", self.me);
                     return Ok(Outcome::Rehearsed);
                 }
-                LetGo::HandOver => match self.marks.set(Mark::HandedOver, target) {
+                LetGo::HandOver(held) => match self.marks.set(Mark::HandedOver, target) {
                     Ok(()) => {
                         log::info!("{target}: stays with {} until a peer takes it (RELEASE_ON_STOP=no)", self.me);
                         return Ok(Outcome::HandedOver);
@@ -200,10 +200,7 @@ impl Agent {
                     // Without the mark, status would go on to claim it for this node.
                     Err(error) => {
                         log::warn!("{target}: cannot write the mark of the handover: {error}; releasing it instead");
-                        match &address.association {
-                            Some(held) => held,
-                            None => return Ok(Outcome::NotMine),
-                        }
+                        held
                     }
                 },
                 LetGo::Disassociate(held) => held,
@@ -243,12 +240,16 @@ impl Agent {
         result
     }
 
+    /// What an error means once no more tries are made.
     fn verdict(&self, error: &Error) -> String {
-        match self.unsettled.borrow().as_slice() {
-            [] => error.to_string(),
-            _ if error.kind == Kind::Ambiguous => format!("{error}; whether it took effect is not known, ask status"),
-            _ => error.to_string(),
-        }
+        let advice = match error.kind {
+            Kind::Unsent => "; check the region, and that this node reaches the EC2 API without the address",
+            Kind::Ambiguous if !self.unsettled.borrow().is_empty() => "; whether it took effect is not known, ask status",
+            Kind::Throttled => "; too many calls in this account",
+            _ => "",
+        };
+        let end = if error.pace().is_some() { "; gave up at the deadline" } else { "" };
+        format!("{error}{end}{advice}")
     }
 }
 
@@ -302,6 +303,9 @@ mod tests {
         }
         let mine = held_by(Some("i-0aaaaaaaaaaaaaaaa"));
         assert!(matches!(decide_stop(&mine, &me(), RULES), LetGo::Disassociate(_)));
-        assert_eq!(decide_stop(&mine, &me(), Rules { release_on_stop: false, ..RULES }), LetGo::HandOver);
+        assert_eq!(
+            decide_stop(&mine, &me(), Rules { release_on_stop: false, ..RULES }),
+            LetGo::HandOver(mine.association.as_ref().unwrap())
+        );
     }
 }

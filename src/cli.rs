@@ -89,7 +89,7 @@ Addresses replace ELASTIC_IP of /etc/default/elastic-ip. See elastic-ip(8)."
 )]
 struct Words {
     /// Elastic IPs, then what to do with them (the action may also come first)
-    #[arg(value_name = "ADDRESS… ACTION", required = true, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "WORD", required = true, value_parser = NonEmptyStringValueParser::new())]
     call: Vec<String>,
     /// Read this file instead of /etc/default/elastic-ip
     #[arg(long, value_name = "FILE")]

@@ -157,7 +157,10 @@ async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline) -
     let environment = |name: &str| env::var(name).ok();
     let places = Places::new(&invocation.root, &environment);
     let metadata = Metadata::new(config.metadata.clone(), deadline).map_err(|error| unknown(None, format!("{error:#}")))?;
-    let region = config.region.clone().or_else(|| places.profile_region(&config.profile));
+    let region = match &config.region {
+        Some(region) => Some(region.clone()),
+        None => places.profile_region(&config.profile).map_err(|line| Unready::Trouble(Trouble::NotConfigured(line)))?,
+    };
     let (me, (region, keys)) = join(
         instance::identify(config.instance.clone(), &invocation.root, &metadata),
         join(instance::locate(region, &metadata), credentials::find(config, &places, &environment, &metadata)),
@@ -169,14 +172,8 @@ async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline) -
         credentials::Error::Unfit(line) => Unready::Trouble(Trouble::NotConfigured(line)),
         credentials::Error::Unavailable(line) => unknown(me.as_ref().ok(), line),
     })?;
-    let region = region.map_err(|error| match error {
-        instance::Error::Unfit(line) => Unready::Trouble(Trouble::NotConfigured(line)),
-        instance::Error::Unavailable(line) => unknown(me.as_ref().ok(), line),
-    })?;
-    let me = me.map_err(|error| match error {
-        instance::Error::Unfit(line) => Unready::Trouble(Trouble::NotConfigured(line)),
-        instance::Error::Unavailable(line) => unknown(None, line),
-    })?;
+    let me = me.map_err(|instance::Error(why)| unknown(None, why))?;
+    let region = region.map_err(|instance::Error(why)| unknown(Some(&me), why))?;
     let asking = matches!(invocation.action, Action::Status | Action::TryRestart | Action::ForceReload);
     let (connect, attempt) = if asking { (1, 2) } else { (2, 5) };
     let limits = Limits { connect: Duration::from_secs(connect), attempt: Duration::from_secs(attempt), deadline };

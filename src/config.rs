@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::address::{InstanceId, Target};
+use crate::address::{InstanceId, RegionName, Target};
 use crate::file;
 use aws_params::AwsParams;
 use defaults::{Assignment, Value};
@@ -73,7 +73,7 @@ pub struct Config {
     /// `MY_ID`, where it is set to an id.
     pub instance: Option<InstanceId>,
     /// The region, where `AWS_PARAMS` or a variable names one.
-    pub region: Option<String>,
+    pub region: Option<RegionName>,
     /// The EC2 API's URL, where it is not the region's own.
     pub endpoint: Option<Url>,
     /// Use the region's FIPS endpoint.
@@ -145,6 +145,10 @@ impl Setting {
             "no" | "false" | "off" | "0" => Ok(false),
             _ => Err(self.wrong(&format!("{:?} is neither yes nor no", self.text))),
         }
+    }
+
+    fn region(&self, name: &str) -> Result<RegionName, String> {
+        name.parse().map_err(|what: String| self.wrong(&what))
     }
 
     fn seconds(&self) -> Result<Duration, String> {
@@ -223,13 +227,17 @@ impl<'a> Settings<'a> {
     }
 
     fn config(&self, root: &Path, named: Vec<Target>) -> Result<Config, String> {
-        let params = match self.first(&["AWS_PARAMS"]) {
-            Some(setting) => AwsParams::parse(&setting.text).map_err(|what| setting.wrong(&what))?,
-            None => AwsParams::default(),
+        let (params, region) = match self.first(&["AWS_PARAMS"]) {
+            Some(setting) => {
+                let params = AwsParams::parse(&setting.text).map_err(|what| setting.wrong(&what))?;
+                let region = params.region.as_deref().map(|region| setting.region(region)).transpose()?;
+                (params, region)
+            }
+            None => (AwsParams::default(), None),
         };
-        let region = match params.region {
-            Some(region) => Some(region),
-            None => self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|setting| setting.text),
+        let region = match (region, self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])) {
+            (None, Some(setting)) => Some(setting.region(&setting.text)?),
+            (region, _) => region,
         };
         let custom = self.first(&["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL", "EC2_URL"]);
         let endpoint = custom.as_ref().map(|setting| setting.url(&["https", "http"])).transpose()?;

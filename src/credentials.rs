@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{User, geteuid};
 use rusoto_core::credential::AwsCredentials;
 
+use crate::address::RegionName;
 use crate::config::{Config, Environment, below};
 use crate::file;
 use crate::metadata::{self, Metadata};
@@ -37,39 +38,59 @@ impl From<file::Error> for Error {
     }
 }
 
-/// The files that may hold keys.
-pub struct Places {
-    secrets: Vec<PathBuf>,
-    aws_homes: Vec<PathBuf>,
+/// The folders in which a person keeps keys.
+pub struct Places<'a> {
+    root: &'a Path,
+    environment: Environment<'a>,
 }
 
-impl Places {
-    /// The files for the caller: in `HOME`, in the home of the passwd entry (under sysvinit `HOME` is `/`, under systemd
-    /// unset), and root's.
+impl<'a> Places<'a> {
+    /// The caller's folders, below `root`.
     #[must_use]
-    pub fn new(root: &Path, environment: Environment) -> Self {
-        let mut homes = Vec::new();
-        let passwd = || User::from_uid(geteuid()).ok().flatten().map(|user| user.dir);
-        let given = environment("HOME").filter(|home| home.starts_with('/')).map(PathBuf::from);
-        for home in [given, passwd(), Some(PathBuf::from("/root"))].into_iter().flatten() {
-            let home = below(root, &home);
-            if !homes.contains(&home) {
-                homes.push(home);
-            }
-        }
-        let secrets = homes.iter().map(|home| home.join(".awssecret")).collect();
-        Self { secrets, aws_homes: homes.iter().map(|home| home.join(".aws")).collect() }
+    pub fn new(root: &'a Path, environment: Environment<'a>) -> Self {
+        Self { root, environment }
     }
 
-    /// The region that the profile in `~/.aws/config` names.
-    #[must_use]
-    pub fn profile_region(&self, profile: &str) -> Option<String> {
-        self.aws_homes.iter().find_map(|folder| aws_files::region(folder, profile))
+    /// `HOME`, the home of the passwd entry (under sysvinit `HOME` is `/`, under systemd unset), and root's; each is looked up
+    /// only when it is its turn.
+    fn homes(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let given = || (self.environment)("HOME").filter(|home| home.starts_with('/')).map(PathBuf::from);
+        let passwd = || User::from_uid(geteuid()).ok().flatten().map(|user| user.dir);
+        let mut seen = Vec::new();
+        std::iter::once_with(given)
+            .chain(std::iter::once_with(passwd))
+            .chain(std::iter::once(Some(PathBuf::from("/root"))))
+            .flatten()
+            .map(|home| below(self.root, &home))
+            .filter(move |home| {
+                !seen.contains(home) && {
+                    seen.push(home.clone());
+                    true
+                }
+            })
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.homes().map(|home| home.join(".awssecret"))
+    }
+
+    fn aws_folders(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.homes().map(|home| home.join(".aws"))
+    }
+
+    /// The region that the profile in `~/.aws/config` names. The error is one line with the file and the remedy.
+    pub fn profile_region(&self, profile: &str) -> Result<Option<RegionName>, String> {
+        self.aws_folders().find_map(|folder| aws_files::region(&folder, profile)).transpose()
     }
 }
 
 /// Looks through the places in turn. A place that `AWS_PARAMS` names excludes all others.
-pub async fn find(config: &Config, places: &Places, environment: Environment<'_>, metadata: &Metadata) -> Result<AwsCredentials, Error> {
+pub async fn find(
+    config: &Config,
+    places: &Places<'_>,
+    environment: Environment<'_>,
+    metadata: &Metadata,
+) -> Result<AwsCredentials, Error> {
     if let Some(path) = &config.secrets_file {
         return awssecret::read(path).map_err(|error| match error {
             Error::Nowhere => Error::Unfit(format!("{} does not exist; AWS_PARAMS names it with --secrets-file", path.display())),
@@ -77,7 +98,7 @@ pub async fn find(config: &Config, places: &Places, environment: Environment<'_>
         });
     }
     if let Some(profile) = &config.only_profile {
-        let found = first(places.aws_homes.iter().map(|folder| aws_files::read(folder, profile)));
+        let found = first(places.aws_folders().map(|folder| aws_files::read(&folder, profile)));
         return found.map_err(|error| match error {
             Error::Nowhere => {
                 Error::Unfit(format!("no keys for profile {profile:?} in ~/.aws/credentials; AWS_PARAMS names it with --profile"))
@@ -90,8 +111,8 @@ pub async fn find(config: &Config, places: &Places, environment: Environment<'_>
     }
     let in_files = first(
         std::iter::once_with(|| environment::read(environment))
-            .chain(places.secrets.iter().map(|path| awssecret::read(path)))
-            .chain(places.aws_homes.iter().map(|folder| aws_files::read(folder, &config.profile))),
+            .chain(places.secrets().map(|path| awssecret::read(&path)))
+            .chain(places.aws_folders().map(|folder| aws_files::read(&folder, &config.profile))),
     );
     match in_files {
         Ok(credentials) => Ok(credentials),

@@ -7,6 +7,7 @@ use configparser::ini::{Ini, IniDefault};
 use rusoto_core::credential::AwsCredentials;
 
 use super::{Error, keys};
+use crate::address::RegionName;
 use crate::file;
 
 /// Reads a profile's keys from the files in one `.aws` folder.
@@ -18,10 +19,12 @@ pub fn read(folder: &Path, profile: &str) -> Result<AwsCredentials, Error> {
 }
 
 /// The region that a profile names. A file that cannot be read names none: the keys' own reading says why.
-pub fn region(folder: &Path, profile: &str) -> Option<String> {
+pub fn region(folder: &Path, profile: &str) -> Option<Result<RegionName, String>> {
     let path = folder.join("config");
+    let section = section(profile);
     let ini = parse(&path, file::read(&path).ok()?.text).ok()?;
-    ini.get(&section(profile), "region").filter(|region| !region.is_empty())
+    let region = ini.get(&section, "region").filter(|region| !region.is_empty())?;
+    Some(region.parse().map_err(|what| format!("{} [{section}]: {what}", path.display())))
 }
 
 /// In the file `config`, all sections but `default` have a word in front.

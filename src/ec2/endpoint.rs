@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::{NoProxy, Proxy, Url};
 use rusoto_core::Region;
 
+use crate::address::RegionName;
 use crate::config::Config;
 use crate::http;
 
@@ -20,10 +21,10 @@ pub struct Endpoint {
 impl Endpoint {
     /// The configured endpoint, else the region's own.
     #[must_use]
-    pub fn new(region: &str, config: &Config) -> Self {
-        let own = || region_url(region, config.fips, config.dualstack);
+    pub fn new(region: &RegionName, config: &Config) -> Self {
+        let own = || region_url(&region.to_string(), config.fips, config.dualstack);
         let url = config.endpoint.as_ref().map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
-        Self { region: region.to_owned(), url, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() }
+        Self { region: region.to_string(), url, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() }
     }
 
     /// The endpoint as rusoto is told of it. Its own list of regions is of 2022.
