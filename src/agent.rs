@@ -1,26 +1,12 @@
-//! Start, stop, status: decide on what EC2 says, then act.
+//! Start, stop, status: carries a plan out against EC2, within the deadline.
 
 use std::cell::RefCell;
 
 use crate::address::{InstanceId, Target};
-use crate::ec2::{Address, Association, Ec2, Error, Kind, Owner};
+use crate::ec2::{Address, Ec2, Error, Kind};
 use crate::marks::{Mark, Marks};
+use crate::plan::{LetGo, Outcome, Release, Take, Takeover, is_mine};
 use crate::retry::{self, Deadline, Transient};
-
-/// What became of an action on one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// This instance has the address.
-    Mine,
-    /// This instance does not have the address.
-    NotMine,
-    /// This instance had the address and has released it.
-    Released,
-    /// This node has stopped holding the address; EC2 leaves it here until a peer takes it.
-    HandedOver,
-    /// A dry run ended where a call would have changed something.
-    Rehearsed,
-}
 
 /// How to act.
 #[derive(Clone, Copy, Debug)]
@@ -49,51 +35,13 @@ pub struct Agent {
     pub unsettled: RefCell<Vec<String>>,
 }
 
-/// What start is to do.
-#[derive(Debug, PartialEq, Eq)]
-enum Take<'a> {
-    Keep,
-    Associate,
-    LeaveTo(&'a Owner),
-}
-
-/// What stop is to do.
-#[derive(Debug, PartialEq, Eq)]
-enum LetGo<'a> {
-    Nothing,
-    HandOver(&'a Association),
-    Disassociate(&'a Association),
-}
-
-fn is_mine(address: &Address, me: &InstanceId) -> bool {
-    matches!(&address.association, Some(Association { owner: Owner::Instance(owner), .. }) if owner == me)
-}
-
-fn decide_start<'a>(address: &'a Address, me: &InstanceId, rules: Rules) -> Take<'a> {
-    match &address.association {
-        Some(_) if is_mine(address, me) => Take::Keep,
-        Some(held) if !rules.allow_reassociation => Take::LeaveTo(&held.owner),
-        _ => Take::Associate,
-    }
-}
-
-fn decide_stop<'a>(address: &'a Address, me: &InstanceId, rules: Rules) -> LetGo<'a> {
-    match &address.association {
-        Some(held) if is_mine(address, me) => {
-            if rules.release_on_stop {
-                LetGo::Disassociate(held)
-            } else {
-                LetGo::HandOver(held)
-            }
-        }
-        _ => LetGo::Nothing,
-    }
-}
-
 impl Agent {
     /// Makes the address this instance's. The error is the reason why it is not known to be, in one line.
     pub async fn start(&self, target: Target) -> Result<Outcome, String> {
-        let outcome = self.take(target).await?;
+        let mut plan = Takeover::new(self.me.clone(), self.rules.allow_reassociation);
+        let what = format!("start of {target}");
+        let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan).await);
+        let outcome = taken.await.map_err(|error| self.verdict(&error))??;
         if outcome == Outcome::Mine && !self.rules.dry_run {
             self.marks.clear(Mark::HandedOver, target);
             self.marks.clear(Mark::StopFailed, target);
@@ -103,7 +51,10 @@ impl Agent {
 
     /// Stops holding the address, if this instance does. The error is the reason why it is not known to be so, in one line.
     pub async fn stop(&self, target: Target) -> Result<Outcome, String> {
-        let outcome = self.let_go(target).await?;
+        let mut plan = Release::new(self.me.clone(), !self.rules.release_on_stop);
+        let what = format!("stop of {target}");
+        let released = retry::until(self.deadline, &what, async || self.let_go(target, &mut plan).await);
+        let outcome = released.await.map_err(|error| self.verdict(&error))?;
         if !self.rules.dry_run {
             self.marks.clear(Mark::StopFailed, target);
             if outcome != Outcome::HandedOver {
@@ -119,8 +70,8 @@ impl Agent {
             return Err("a stop failed earlier, and whether it took effect is not known; run start or stop again".to_owned());
         }
         let what = format!("status of {target}");
-        let address =
-            retry::until(self.deadline, &what, async || self.ec2.describe(target).await).await.map_err(|error| self.verdict(&error))?;
+        let described = retry::until(self.deadline, &what, async || self.ec2.describe(target).await);
+        let address = described.await.map_err(|error| self.verdict(&error))?;
         if !is_mine(&address, &self.me) {
             self.marks.clear(Mark::HandedOver, target);
             return Ok(Outcome::NotMine);
@@ -128,106 +79,81 @@ impl Agent {
         Ok(if self.marks.stands(Mark::HandedOver, target) { Outcome::HandedOver } else { Outcome::Mine })
     }
 
-    async fn take(&self, target: Target) -> Result<Outcome, String> {
-        let mut known: Option<Address> = None;
-        let what = format!("start of {target}");
-        let taken = retry::until(self.deadline, &what, async || {
-            let address = match known.take() {
-                Some(address) => address,
-                None => self.ec2.describe(target).await?,
-            };
-            match decide_start(&address, &self.me, self.rules) {
+    /// One attempt. The inner error is final.
+    async fn take(&self, target: Target, plan: &mut Takeover) -> Result<Result<Outcome, String>, Error> {
+        let me = &self.me;
+        let address = loop {
+            match plan.next() {
+                Take::Describe => plan.described(self.ec2.describe(target).await?),
+                Take::Associate(address) => break address.clone(),
                 Take::Keep => {
-                    log::info!("{target}: {} has it already", self.me);
-                    Ok(Ok(Outcome::Mine))
+                    log::info!("{target}: {me} has it already");
+                    return Ok(Ok(Outcome::Mine));
                 }
                 Take::LeaveTo(owner) => {
-                    Ok(Err(format!("{owner} has it, and ALLOW_REASSOCIATION=no forbids taking it; release it there first")))
+                    return Ok(Err(format!("{owner} has it, and ALLOW_REASSOCIATION=no forbids taking it; release it there first")));
                 }
-                Take::Associate if self.rules.dry_run => {
-                    log::info!("{target}: would call AssociateAddress to move it from {} to {}", holder(&address), self.me);
-                    Ok(Ok(Outcome::Rehearsed))
-                }
-                Take::Associate => match self.associate(&address, target).await {
-                    Ok(()) => Ok(Ok(Outcome::Mine)),
-                    Err(error) => {
-                        known = still_valid(&error, address);
-                        Err(error)
-                    }
-                },
             }
-        });
-        taken.await.map_err(|error| self.verdict(&error))?
-    }
-
-    async fn associate(&self, address: &Address, target: Target) -> Result<(), Error> {
-        let change = format!("AssociateAddress of {target} to {}", self.me);
-        let association = self.settle(&change, self.ec2.associate(address, &self.me, self.rules.allow_reassociation)).await?;
-        let id = match association {
-            Some(id) => format!("association {id}"),
-            // Without association ids, the word that it is done names nothing; a describe must show it.
-            None if is_mine(&self.ec2.describe(target).await?, &self.me) => "no association id".to_owned(),
-            None => return Err(Error::unconfirmed(&change)),
         };
-        log::info!("{target}: moved from {} to {}, {id}", holder(address), self.me);
-        Ok(())
+        let from = holder(&address);
+        if self.rules.dry_run {
+            log::info!("{target}: would call AssociateAddress to move it from {from} to {me}");
+            return Ok(Ok(Outcome::Rehearsed));
+        }
+        let change = format!("AssociateAddress of {target} to {me}");
+        let answer = self.settle(&change, self.ec2.associate(&address, me, self.rules.allow_reassociation)).await;
+        let id = answer.inspect_err(|error| plan.failed(error))?;
+        if !plan.associated(id.as_ref()) {
+            return Err(Error::unconfirmed(&change));
+        }
+        let id = id.map_or_else(String::new, |id| format!(", association {id}"));
+        log::info!("{target}: moved from {from} to {me}{id}");
+        Ok(Ok(Outcome::Mine))
     }
 
-    async fn let_go(&self, target: Target) -> Result<Outcome, String> {
-        let mut known: Option<Address> = None;
-        let mut asked = false;
-        let what = format!("stop of {target}");
-        let gone = retry::until(self.deadline, &what, async || {
-            let address = match known.take() {
-                Some(address) => address,
-                None => self.ec2.describe(target).await?,
-            };
-            let held = match decide_stop(&address, &self.me, self.rules) {
-                LetGo::Nothing if asked => return Ok(Outcome::Released),
-                LetGo::Nothing => {
-                    log::info!("{target}: {} does not have it, {} has; nothing to release", self.me, holder(&address));
-                    return Ok(Outcome::NotMine);
-                }
-                LetGo::HandOver(_) if self.rules.dry_run => {
-                    log::info!("{target}: would leave it with {} until a peer takes it", self.me);
+    /// One attempt.
+    async fn let_go(&self, target: Target, plan: &mut Release) -> Result<Outcome, Error> {
+        let me = &self.me;
+        let (address, association) = loop {
+            match plan.next() {
+                LetGo::Describe => plan.described(self.ec2.describe(target).await?),
+                LetGo::Disassociate(address, association) => break (address.clone(), association.clone()),
+                LetGo::HandOver if self.rules.dry_run => {
+                    log::info!("{target}: would leave it with {me} until a peer takes it");
                     return Ok(Outcome::Rehearsed);
                 }
-                LetGo::HandOver(held) => match self.marks.set(Mark::HandedOver, target) {
+                LetGo::HandOver => match self.marks.set(Mark::HandedOver, target) {
                     Ok(()) => {
-                        log::info!("{target}: stays with {} until a peer takes it (RELEASE_ON_STOP=no)", self.me);
+                        log::info!("{target}: stays with {me} until a peer takes it (RELEASE_ON_STOP=no)");
                         return Ok(Outcome::HandedOver);
                     }
-                    // Without the mark, status would go on to claim it for this node.
                     Err(error) => {
                         log::warn!("{target}: cannot write the mark of the handover: {error}; releasing it instead");
-                        held
+                        plan.cannot_hand_over();
                     }
                 },
-                LetGo::Disassociate(held) => held,
-            };
-            if self.rules.dry_run {
-                log::info!("{target}: would call DisassociateAddress to release it from {}", self.me);
-                return Ok(Outcome::Rehearsed);
-            }
-            let change = format!("DisassociateAddress of {target} from {}", self.me);
-            match self.settle(&change, self.ec2.disassociate(&address, held)).await {
-                Ok(()) => {
-                    log::info!("{target}: released from {}", self.me);
-                    Ok(Outcome::Released)
-                }
-                // The association that was ours is gone, so somebody else has the address by now, or nobody.
-                Err(error) if error.is_refusal("InvalidAssociationID.NotFound") => {
-                    log::info!("{target}: {} lost it meanwhile; nothing to release", self.me);
-                    Ok(if asked { Outcome::Released } else { Outcome::NotMine })
-                }
-                Err(error) => {
-                    asked |= error.kind == Kind::Ambiguous;
-                    known = still_valid(&error, address);
-                    Err(error)
+                LetGo::End(outcome) => {
+                    log::info!("{target}: {me} does not have it; nothing to release");
+                    return Ok(outcome);
                 }
             }
-        });
-        gone.await.map_err(|error| self.verdict(&error))
+        };
+        if self.rules.dry_run {
+            log::info!("{target}: would call DisassociateAddress to release it from {me}");
+            return Ok(Outcome::Rehearsed);
+        }
+        let change = format!("DisassociateAddress of {target} from {me}");
+        let error = match self.settle(&change, self.ec2.disassociate(&address, &association)).await {
+            Ok(()) => {
+                plan.disassociated();
+                log::info!("{target}: released from {me}");
+                return Ok(Outcome::Released);
+            }
+            Err(error) => error,
+        };
+        let outcome = plan.failed(&error).ok_or(error)?;
+        log::info!("{target}: {me} lost it meanwhile; nothing to release");
+        Ok(outcome)
     }
 
     /// Keeps a change on the list of unsettled ones while its effect is not known.
@@ -253,59 +179,6 @@ impl Agent {
     }
 }
 
-/// What was described may be used again only where the failed call has surely changed nothing.
-fn still_valid(error: &Error, address: Address) -> Option<Address> {
-    matches!(error.kind, Kind::Throttled | Kind::Unsent).then_some(address)
-}
-
 fn holder(address: &Address) -> String {
     address.association.as_ref().map_or_else(|| "nobody".to_owned(), |held| held.owner.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RULES: Rules = Rules { allow_reassociation: true, release_on_stop: true, dry_run: false };
-
-    fn me() -> InstanceId {
-        "i-0aaaaaaaaaaaaaaaa".parse().unwrap()
-    }
-
-    fn held_by(owner: Option<&str>) -> Address {
-        let association = owner.map(|owner| Association {
-            id: Some("eipassoc-0123456789abcdef0".parse().unwrap()),
-            owner: if owner.starts_with("i-") { Owner::Instance(owner.parse().unwrap()) } else { Owner::Interface(owner.parse().unwrap()) },
-        });
-        Address { public: "203.0.113.25".parse().unwrap(), allocation: Some("eipalloc-0123456789abcdef0".parse().unwrap()), association }
-    }
-
-    #[test]
-    fn start_takes_what_is_not_mine_and_keeps_what_is() {
-        assert_eq!(decide_start(&held_by(Some("i-0aaaaaaaaaaaaaaaa")), &me(), RULES), Take::Keep);
-        for other in [None, Some("i-0bbbbbbbbbbbbbbbb"), Some("eni-0bbbbbbbbbbbbbbbb")] {
-            assert_eq!(decide_start(&held_by(other), &me(), RULES), Take::Associate, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn start_leaves_a_held_address_where_reassociation_is_forbidden() {
-        let rules = Rules { allow_reassociation: false, ..RULES };
-        let owner = Owner::Instance("i-0bbbbbbbbbbbbbbbb".parse().unwrap());
-        assert_eq!(decide_start(&held_by(Some("i-0bbbbbbbbbbbbbbbb")), &me(), rules), Take::LeaveTo(&owner));
-        assert_eq!(decide_start(&held_by(None), &me(), rules), Take::Associate);
-    }
-
-    #[test]
-    fn stop_lets_go_only_of_what_is_mine() {
-        for other in [None, Some("i-0bbbbbbbbbbbbbbbb"), Some("eni-0bbbbbbbbbbbbbbbb")] {
-            assert_eq!(decide_stop(&held_by(other), &me(), RULES), LetGo::Nothing, "{other:?}");
-        }
-        let mine = held_by(Some("i-0aaaaaaaaaaaaaaaa"));
-        assert!(matches!(decide_stop(&mine, &me(), RULES), LetGo::Disassociate(_)));
-        assert_eq!(
-            decide_stop(&mine, &me(), Rules { release_on_stop: false, ..RULES }),
-            LetGo::HandOver(mine.association.as_ref().unwrap())
-        );
-    }
 }

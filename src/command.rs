@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::address::{InstanceId, Target};
-use crate::agent::{Agent, Outcome, Rules};
+use crate::agent::{Agent, Rules};
 use crate::cli::{Action, Invocation};
 use crate::config::{self, Config};
 use crate::credentials::{self, Places};
@@ -18,6 +18,7 @@ use crate::ec2::{Ec2, Endpoint, Limits};
 use crate::instance;
 use crate::marks::{Mark, Marks};
 use crate::metadata::Metadata;
+use crate::plan::Outcome;
 use crate::retry::Deadline;
 
 /// The deadline of a stop after a failed stop. Heartbeat makes eleven tries before it asks for the status.

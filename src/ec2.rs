@@ -85,6 +85,12 @@ pub struct Error {
 }
 
 impl Error {
+    /// A failure of this kind, for this reason.
+    #[must_use]
+    pub fn new(kind: Kind, reason: impl Into<String>) -> Self {
+        Self { kind, text: reason.into() }
+    }
+
     fn malformed(what: impl fmt::Display) -> Self {
         Self { kind: Kind::Ambiguous, text: format!("EC2's answer cannot be used: {what}") }
     }

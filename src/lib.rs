@@ -15,4 +15,5 @@ pub mod journal;
 pub mod lsb;
 pub mod marks;
 pub mod metadata;
+pub mod plan;
 pub mod retry;

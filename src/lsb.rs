@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-use crate::agent::Outcome;
 use crate::cli::{Action, Misuse};
 use crate::command::{Done, Trouble};
+use crate::plan::Outcome;
 
 const NAME: &str = "elastic-ip remapper";
 
