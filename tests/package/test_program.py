@@ -1,0 +1,77 @@
+"""What is linked into the packaged program, and what is not."""
+
+import subprocess
+
+import linked_crates
+import pytest
+from root import REPOSITORY
+
+# rusoto's own HTTP client, which the program does not use: reqwest carries each request.
+OLD_CRATES = {"h2", "hyper_tls", "native_tls", "openssl", "openssl_sys", "tokio_native_tls"}
+
+
+def old_http_stack(program):
+    """What of the old HTTP stack is in the program."""
+    symbols, paths = linked_crates.by_symbols(program), linked_crates.by_paths(program)
+    found = OLD_CRATES & (symbols.keys() | {name.replace("-", "_") for name, _ in paths})
+    found |= {f"hyper {version}" for name, version in paths if name == "hyper" and version.startswith("0.")}
+    # Symbols name no version, but two versions have two disambiguators.
+    if len(symbols.get("hyper", ())) > 1:
+        found.add("a second hyper")
+    return found
+
+
+def libraries(program):
+    return subprocess.check_output(["ldd", program], text=True)
+
+
+@pytest.fixture(scope="session")
+def unstripped(deb):
+    return REPOSITORY / "target/release/elastic-ip"
+
+
+@pytest.fixture(scope="session")
+def control():
+    subprocess.run([REPOSITORY / "tests/package/old_http_stack/build"], check=True)
+    return REPOSITORY / "target/package/old_http_stack/program"
+
+
+def test_the_packaged_program_is_the_one_examined(contents, unstripped, tmp_path):
+    subprocess.run(["strip", "--remove-section=.comment", "--remove-section=.note", "-o", tmp_path / "stripped", unstripped], check=True)
+    assert (tmp_path / "stripped").read_bytes() == (contents / "usr/sbin/elastic-ip").read_bytes()
+
+
+def test_the_crates_it_is_made_of_are_found(unstripped):
+    assert {"reqwest", "hyper", "rustls", "ring", "rusoto_core"} <= linked_crates.by_symbols(unstripped).keys()
+    assert {"reqwest", "hyper", "rustls"} <= {name for name, _ in linked_crates.by_paths(unstripped)}
+
+
+def test_no_crate_of_the_old_http_stack_is_linked(unstripped):
+    assert old_http_stack(unstripped) == set()
+
+
+def test_the_old_http_stack_would_be_found(control):
+    found = old_http_stack(control)
+    assert {"h2", "hyper_tls", "native_tls", "openssl"} <= found
+    assert any(name.startswith("hyper 0.14") for name in found)
+
+
+def test_no_libssl_is_loaded(contents):
+    assert "libc.so" in libraries(contents / "usr/sbin/elastic-ip")
+    assert "ssl" not in libraries(contents / "usr/sbin/elastic-ip")
+
+
+def test_a_loaded_libssl_would_be_found(control):
+    assert "libssl" in libraries(control)
+
+
+def test_no_path_of_the_machine_that_built_it_is_in_the_program(unstripped):
+    program = unstripped.read_bytes()
+    assert str(REPOSITORY).encode() not in program
+    assert b"/.cargo/" not in program
+
+
+def test_old_and_new_symbols_are_told_apart(control, unstripped):
+    """hyper is in both programs, each time another version of it."""
+    old, new = linked_crates.by_symbols(control)["hyper"], linked_crates.by_symbols(unstripped)["hyper"]
+    assert len(old) == len(new) == 1 and old != new
