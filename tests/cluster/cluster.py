@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import re
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,11 @@ MINE = Status(f"elastic-ip remapper: I have {ADDRESS}\nrunning\n", 0)
 NOT_MINE = Status(f"elastic-ip remapper: I do not have {ADDRESS}\nstopped\n", 3)
 # After a stop that left the address for the peer: EC2's truth, and this node's.
 HANDED_OVER = Status(f"elastic-ip remapper: I have {ADDRESS}\nstopped\n", 3)
+COMPLAINT = re.compile(r" \w+\.(emerg|alert|crit|err) |CRIT|ERROR")
+KNOWN_COMPLAINTS = (
+    # systemd's own limit of 8 MiB, with which any stock Debian runs it.
+    "Cannot lock ourselves into memory:  System limits on locked-in memory are too small.",
+)
 # Heartbeat garbles 2 of 7 cold starts: five in a row would be something else.
 MOST_GARBLED_STARTS = 5
 
@@ -155,24 +160,29 @@ class Cluster:
 
     def owner(self) -> str | None:
         """The name of the node that the address points to."""
-        owner = self.ec2.owner()
-        return next((name for name, instance in self.instances.items() if instance == owner), owner)
+        return self.name_of(self.ec2.owner())
+
+    def name_of(self, instance: str | None) -> str | None:
+        return next((name for name, own in self.instances.items() if own == instance), instance)
 
     def peer(self, name: str) -> str:
         return next(other for other in self.nodes if other != name)
 
+    def restart_where_garbled(self):
+        """Starts Heartbeat again where it garbled its own start."""
+        for node in self.nodes.values():
+            if node.is_up() and node.is_garbled():
+                self.garbled += 1
+                assert self.garbled <= MOST_GARBLED_STARTS, "heartbeat garbles every start"
+                print(f"heartbeat garbled its start on {node.name}: starting it again", flush=True)
+                node.kill_heartbeat()
+                node.start_heartbeat()
+
     def wait_for(self, condition, seconds: float, what: str):
-        """Waits for `condition`; starts Heartbeat again where it garbled its own start."""
-        def settled():
-            for node in self.nodes.values():
-                if node.is_up() and node.is_garbled():
-                    self.garbled += 1
-                    assert self.garbled <= MOST_GARBLED_STARTS, "heartbeat garbles every start"
-                    print(f"heartbeat garbled its start on {node.name}: starting it again", flush=True)
-                    node.kill_heartbeat()
-                    node.start_heartbeat()
+        def so():
+            self.restart_where_garbled()
             return condition()
-        wait_until(settled, seconds, what)
+        wait_until(so, seconds, what)
 
     def wait_for_owner(self, name: str, seconds: float = 60):
         self.wait_for(lambda: self.owner() == name, seconds, f"{name} to have the address")
@@ -185,16 +195,33 @@ class Cluster:
 
     def wait_for_members(self, seconds: float = 60):
         """Both Heartbeats have heard each other and have stopped moving resources."""
-        for name, node in self.nodes.items():
-            self.wait_for(
-                lambda: node.run("cl_status", "rscstatus", check=False).stdout.strip() in ("local", "foreign", "all", "none")
-                and node.run("cl_status", "nodestatus", self.peer(name), check=False).stdout.strip() == "active"
-                and not self.is_moving(node),
-                seconds, f"{name} and its peer to be settled")
+        def settled(node: Node) -> bool:
+            resources = node.run("cl_status", "rscstatus", check=False).stdout.strip()
+            peer = node.run("cl_status", "nodestatus", self.peer(node.name), check=False).stdout.strip()
+            return resources in ("none", "local", "foreign", "all") and peer == "active"
+        self.wait_for(lambda: all(map(settled, self.nodes.values())), seconds, "the nodes to be settled")
+        self.wait_for_rest(seconds)
 
-    @staticmethod
-    def is_moving(node: Node) -> bool:
-        return any("ResourceManager" in node.command_of(pid) for pid in node.heartbeat_processes())
+    def wait_for_rest(self, seconds: float = 60):
+        """No node is moving a resource."""
+        def moving(node: Node) -> bool:
+            return any("ResourceManager" in node.command_of(pid) for pid in node.heartbeat_processes())
+        self.wait_for(lambda: not any(map(moving, self.nodes.values())), seconds, "the resources to rest")
+
+    def assert_held_by(self, name: str):
+        """EC2 says so, and so does status on both nodes, byte for byte."""
+        self.assert_statuses(name, {name: MINE, self.peer(name): NOT_MINE})
+
+    def assert_statuses(self, owner: str | None, statuses: dict[str, Status]):
+        assert self.owner() == owner
+        assert {name: self.nodes[name].status() for name in statuses} == statuses
+        # Asking is never a way to change something.
+        assert self.owner() == owner
+
+    def complaints(self) -> list[str]:
+        """What the nodes logged as an error or worse, but for what is so on any stock Debian."""
+        return [f"{line}" for node in self.nodes.values() for line in node.log()
+                if COMPLAINT.search(line) and not any(known in line for known in KNOWN_COMPLAINTS)]
 
     def mutations(self, since: float = 0) -> list[tuple[str, str]]:
         """(node, action) of each call by a node that changed something, or tried to."""

@@ -1,6 +1,7 @@
 """EC2 as the bench sees it: who has the address, who had it when, and who called what."""
 
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -91,11 +92,13 @@ class Ec2:
 
         def sample():
             client = self.connect()
-            while not ended.is_set():
+            last = False
+            while not last:
+                # One more sample after the end: it knows all that the block saw.
+                last = ended.wait(SAMPLING_STEP)
                 asked = time.monotonic()
                 owner = self.owner(client)
                 history.samples.append(Sample(asked, time.monotonic(), owner))
-                ended.wait(SAMPLING_STEP)
 
         sampler = threading.Thread(target=sample, daemon=True)
         sampler.start()
@@ -144,28 +147,24 @@ class History:
                 owners.append(sample.owner)
         return owners
 
-    def seconds_without_owner(self) -> float:
+    def seconds_without_owner(self, since: float = 0, until: float = float("inf")) -> float:
         """The most that the samples leave possible: from the last answer that named an owner
         before a gap to the first one after it. 0 if every sample named an owner."""
+        samples = [sample for sample in self.samples if since <= sample.asked < until]
         total = 0.0
-        owned = self.samples[0].asked
-        gap = False
-        for sample in self.samples:
-            if sample.owner is None:
-                gap = True
-                continue
-            if gap:
-                total += sample.answered - owned
-                gap = False
-            owned = sample.asked
-        if gap:
-            total += self.samples[-1].answered - owned
+        owned = samples[0].asked
+        for before, sample in itertools.pairwise(samples):
+            if sample.owner is not None:
+                if before.owner is None:
+                    total += sample.answered - owned
+                owned = sample.asked
+        if samples[-1].owner is None:
+            total += samples[-1].answered - owned
         return total
 
-    def widest_step(self) -> float:
-        """The longest time between two samples."""
-        return max(after.asked - before.asked
-                   for before, after in zip(self.samples, self.samples[1:]))
+    def steps(self) -> list[float]:
+        """The times between one sample and the next."""
+        return [after.asked - before.asked for before, after in itertools.pairwise(self.samples)]
 
     def change_to(self, owner: str | None, since: float) -> float:
         """When, after `since`, a sample first named `owner`."""

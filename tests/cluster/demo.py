@@ -1,0 +1,142 @@
+"""The article's cluster, shown: first start, a kill, the failover, the return, the failback."""
+
+import signal
+import time
+
+import base
+from cluster import ADDRESS, ARTICLE, MINE, NOT_MINE, Cluster, Configuration, package
+
+# No wait is silent for longer.
+PATIENCE = 3
+# What EC2 and Heartbeat may take on top of deadtime.
+MARGIN = 5
+PRIMARY, PEER = "server1", "server2"
+
+
+class Timeline:
+    """One line for each thing that happened: when, how long since what, and who has the address."""
+
+    def __init__(self, cluster: Cluster, history):
+        self.cluster = cluster
+        self.history = history
+        self.seen = 0
+        self.owner = "nobody"
+        self.begun = time.monotonic()
+        self.since = self.begun
+        self.cause = ""
+        print(f"\n{'seconds':>7}   {'':26}{ADDRESS} is\n{'':10}{'':26}with")
+
+    def begin(self, cause: str, text: str) -> float:
+        """From here on lines say how long ago `cause` was."""
+        self.since = time.monotonic()
+        self.cause = ""
+        print()
+        self.tell(text)
+        self.cause = cause
+        return self.since
+
+    def tell(self, text: str, at: float | None = None):
+        at = at or time.monotonic()
+        since = f"{at - self.since:5.1f} after the {self.cause}" if self.cause else ""
+        first, *more = text.splitlines()
+        print(f"{at - self.begun:7.1f}   {since:26}{self.owner:14}{first}", flush=True)
+        for line in more:
+            print(f"{'':50}{line}", flush=True)
+
+    def follow(self, owner: str, seconds: float, meanwhile: str) -> float:
+        """Tells what EC2 says until it says `owner`; returns the time of that answer."""
+        deadline = time.monotonic() + seconds
+        told = time.monotonic()
+        while time.monotonic() < deadline:
+            self.cluster.restart_where_garbled()
+            for sample in self.history.samples[self.seen:]:
+                self.seen += 1
+                named = self.cluster.name_of(sample.owner) or "nobody"
+                if named != self.owner:
+                    before, self.owner = self.owner, named
+                    self.tell(f"EC2: {before} gave the address up" if named == "nobody" else
+                              f"EC2: the address went from {before} to {named}", sample.answered)
+                    told = time.monotonic()
+                    if named == owner:
+                        return sample.answered
+            if time.monotonic() - told > PATIENCE:
+                self.tell(meanwhile)
+                told = time.monotonic()
+            time.sleep(0.05)
+        raise AssertionError(f"{owner} did not have the address within {seconds:.0f} s")
+
+    def ask(self, owner: str):
+        """What each node's status says, which must be the truth byte for byte."""
+        self.cluster.wait_for_rest()
+        for name, node in self.cluster.nodes.items():
+            status = node.status()
+            self.tell(f"{name}# /etc/init.d/elastic-ip status\n{status.stdout}(exit code {status.code})")
+            expected = MINE if name == owner else NOT_MINE
+            assert status == expected, f"{name} should have said {expected}"
+        assert self.cluster.owner() == owner, f"EC2 should have said {owner}"
+
+
+def show(cluster: Cluster):
+    primary = cluster.nodes[PRIMARY]
+    version = primary.run("dpkg-query", "-W", "-f", "${Version}", "elastic-ip").stdout
+    heartbeat = primary.run("dpkg-query", "-W", "-f", "${Version}", "heartbeat").stdout
+    print(f"elastic-ip {version}, installed on two nodes; Debian's heartbeat {heartbeat} between them\n"
+          f"    ha.cf: keepalive {ARTICLE.keepalive}, deadtime {ARTICLE.deadtime}, auto_failback on"
+          f"    haresources: {Configuration().haresources}\n"
+          f"    EC2 (moto): " + ", ".join(f"{name} is {instance}" for name, instance in cluster.instances.items()))
+
+    deadtime = float(ARTICLE.deadtime)
+    with cluster.ec2.sampled() as history:
+        timeline = Timeline(cluster, history)
+        started = timeline.begin("start", "Heartbeat is started on both nodes")
+        cluster.start()
+        first = timeline.follow(PRIMARY, 60, "waiting: Heartbeat lets the nodes find each other")
+        timeline.ask(PRIMARY)
+
+        killed = timeline.begin("kill", f"kill -9 of every heartbeat process on {PRIMARY}")
+        primary.kill_heartbeat()
+        failover = timeline.follow(PEER, deadtime + MARGIN,
+                                   f"waiting: {PEER} declares {PRIMARY} dead after {deadtime:.0f} s of silence")
+        timeline.ask(PEER)
+
+        returned = timeline.begin("return", f"Heartbeat is started on {PRIMARY} again")
+        cluster.start(PRIMARY)
+        failback = timeline.follow(PRIMARY, 60, f"waiting: {PRIMARY} joins, {PEER} gives up its resources")
+        timeline.ask(PRIMARY)
+
+    for node in cluster.nodes.values():
+        assert node.reboots() == [], f"{node.name} rebooted"
+    assert cluster.complaints() == [], cluster.complaints()
+    assert cluster.mutations() == [
+        (PRIMARY, "AssociateAddress"), (PEER, "AssociateAddress"),
+        (PEER, "DisassociateAddress"), (PRIMARY, "AssociateAddress")], cluster.mutations()
+    print(f"""
+It held.
+    first start   {PRIMARY} had the address {first - started:.1f} s after the start
+    failover      {PEER} had it {failover - killed:.1f} s after the kill, without an owner for {history.seconds_without_owner(killed, returned):.1f} s
+    failback      {PRIMARY} had it {failback - returned:.1f} s after its return, without an owner for {history.seconds_without_owner(returned):.1f} s
+                  (RELEASE_ON_STOP=no in /etc/default/elastic-ip makes that 0)
+    calls         EC2 was asked for 4 changes: associate, associate, disassociate, associate
+    status        each node told the truth each time; no node was rebooted""")
+
+
+def main():
+    # A shell without job control starts what it runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print("Booting two nodes and installing the package ...", flush=True)
+    cluster = Cluster(package())
+    try:
+        cluster.reset(Configuration(timing=ARTICLE))
+        show(cluster)
+    except KeyboardInterrupt:
+        raise SystemExit("\nInterrupted.")
+    except Exception as failure:
+        logs = base.STORE / "logs" / "demo"
+        cluster.keep_logs(logs)
+        raise SystemExit(f"\nIt did not hold: {failure}\n    logs: {logs}")
+    finally:
+        cluster.close()
+
+
+if __name__ == "__main__":
+    main()

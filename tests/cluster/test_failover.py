@@ -1,0 +1,241 @@
+"""The address moves when a node or its Heartbeat ends, and comes back when it returns."""
+
+import time
+
+import pytest
+
+from cluster import ADDRESS, ARTICLE, HANDED_OVER, MINE, NOT_MINE
+
+RELEASE = pytest.mark.parametrize("release", ["yes", "no"])
+
+
+def settled(cluster, name):
+    """Waits until `name` has the address and nothing moves any more, then asks everybody."""
+    cluster.wait_for_owner(name)
+    cluster.wait_for_members()
+    cluster.assert_held_by(name)
+
+
+def running(cluster):
+    cluster.start()
+    settled(cluster, "server1")
+
+
+def test_the_primary_takes_the_address_at_the_first_start(cluster):
+    machines = cluster(timing=ARTICLE)
+    machines.assert_statuses(None, {"server1": NOT_MINE, "server2": NOT_MINE})
+    begun = time.monotonic()
+    running(machines)
+    assert machines.mutations(begun) == [("server1", "AssociateAddress")]
+
+
+def test_the_peer_takes_the_address_when_heartbeat_is_killed(cluster):
+    machines = cluster(timing=ARTICLE)
+    running(machines)
+    with machines.ec2.sampled() as history:
+        killed = time.monotonic()
+        machines.nodes["server1"].kill_heartbeat()
+        machines.wait_for_owner("server2")
+    moved = history.change_to(machines.instances["server2"], killed)
+    cluster.figure(f"deadtime 10: the peer has the address {moved - killed:.1f} s after the kill")
+    assert moved - killed < 15
+    # One atomic move: until the peer takes it, the address stays where it was.
+    assert cluster.figure_without_owner("failover", history) == 0
+    machines.assert_held_by("server2")
+    assert machines.mutations(killed) == [("server2", "AssociateAddress")]
+
+    machines.start("server1")
+    settled(machines, "server1")
+
+
+def test_the_peer_takes_the_address_when_the_node_dies(cluster):
+    machines = cluster()
+    running(machines)
+    killed = time.monotonic()
+    machines.nodes["server1"].kill()
+    machines.wait_for_owner("server2")
+    machines.assert_statuses("server2", {"server2": MINE})
+
+    machines.nodes["server1"].boot()
+    machines.assert_held_by("server2")
+    assert machines.mutations(killed) == [("server2", "AssociateAddress")]
+    machines.start("server1")
+    settled(machines, "server1")
+
+
+@RELEASE
+def test_the_primary_takes_the_address_back_when_it_returns(cluster, release):
+    machines = cluster(defaults={"RELEASE_ON_STOP": release})
+    running(machines)
+    machines.nodes["server1"].kill()
+    machines.wait_for_owner("server2")
+    machines.nodes["server1"].boot()
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        machines.start("server1")
+        settled(machines, "server1")
+    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "failback")
+
+
+@RELEASE
+def test_a_node_on_standby_hands_the_address_to_its_peer(cluster, release):
+    machines = cluster(defaults={"RELEASE_ON_STOP": release})
+    running(machines)
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        machines.nodes["server1"].run("/usr/share/heartbeat/hb_standby")
+        settled(machines, "server2")
+    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "standby")
+    machines.nodes["server1"].run("/usr/share/heartbeat/hb_takeover")
+    settled(machines, "server1")
+
+
+@RELEASE
+def test_a_clean_stop_of_heartbeat_moves_the_address_to_the_peer(cluster, release):
+    machines = cluster(defaults={"RELEASE_ON_STOP": release})
+    running(machines)
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        machines.nodes["server1"].stop_heartbeat()
+        machines.wait_for_owner("server2")
+    machines.assert_held_by("server2")
+    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "clean stop")
+
+
+def test_a_clean_stop_of_the_passive_node_leaves_the_address_alone(cluster):
+    machines = cluster()
+    running(machines)
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        machines.nodes["server2"].stop_heartbeat()
+    machines.assert_held_by("server1")
+    assert machines.mutations(begun) == []
+    assert history.owners() == [machines.instances["server1"]]
+
+
+@RELEASE
+def test_with_both_nodes_stopped_neither_claims_the_address(cluster, release):
+    machines = cluster(defaults={"RELEASE_ON_STOP": release})
+    running(machines)
+    begun = time.monotonic()
+    machines.nodes["server2"].stop_heartbeat()
+    machines.nodes["server1"].stop_heartbeat()
+    if release == "yes":
+        machines.assert_statuses(None, {"server1": NOT_MINE, "server2": NOT_MINE})
+        assert machines.mutations(begun) == [("server1", "DisassociateAddress")]
+    else:
+        machines.assert_statuses("server1", {"server1": HANDED_OVER, "server2": NOT_MINE})
+        assert machines.mutations(begun) == []
+    # The peer, which is dead to it, never had the address.
+    machines.start("server1")
+    machines.wait_for(lambda: machines.nodes["server1"].status() == MINE, 60, "server1 to claim the address")
+    machines.assert_held_by("server1")
+
+
+def test_the_slave_stays_master_without_auto_failback(cluster):
+    machines = cluster(auto_failback="off")
+    running(machines)
+    machines.nodes["server1"].kill()
+    machines.wait_for_owner("server2")
+    machines.nodes["server1"].boot()
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        machines.start("server1")
+        machines.wait_for_members()
+        machines.wait_for_log("server1", "Initial resource acquisition complete")
+    machines.assert_held_by("server2")
+    assert machines.mutations(begun) == []
+    assert history.owners() == [machines.instances["server2"]]
+
+
+@RELEASE
+def test_a_healed_split_brain_ends_with_one_owner(cluster, release):
+    machines = cluster(defaults={"RELEASE_ON_STOP": release})
+    cluster.explain("returning after partition", "Both machines own our resources", "Late heartbeat")
+    running(machines)
+    for node in machines.nodes.values():
+        node.hear_nobody()
+    # Both hold the resource now as far as Heartbeat knows; EC2 knows one owner, and so does status.
+    machines.wait_for_owner("server2")
+    machines.wait_for_log("server1", "node server2: is dead")
+    for name, node in machines.nodes.items():
+        machines.wait_for(lambda: node.run("cl_status", "rscstatus").stdout.strip() == "all",
+                          60, f"{name} to hold everything")
+    machines.assert_held_by("server2")
+
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        for node in machines.nodes.values():
+            node.started_at = len(node.log())
+            node.hear_again()
+        for name in machines.nodes:
+            machines.wait_for_log(name, "returning after partition")
+            machines.wait_for_log(name, "Initial resource acquisition complete")
+        settled(machines, "server1")
+    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "healing")
+
+
+def test_haresources_may_name_the_address(cluster):
+    # Nothing but haresources names it.
+    machines = cluster(haresources=f"server1 elastic-ip::{ADDRESS}", defaults={"ELASTIC_IP": ""})
+
+    def held_by(name):
+        assert machines.owner() == name
+        for node in machines.nodes.values():
+            done = node.run("/etc/init.d/elastic-ip", ADDRESS, "status", check=False)
+            expected = MINE if node.name == name else NOT_MINE
+            assert (done.stdout, done.returncode) == (expected.stdout, expected.code)
+
+    machines.start()
+    machines.wait_for_owner("server1")
+    machines.wait_for_members()
+    held_by("server1")
+    machines.nodes["server1"].kill_heartbeat()
+    machines.wait_for_owner("server2")
+    held_by("server2")
+    machines.start("server1")
+    machines.wait_for_owner("server1")
+    machines.wait_for_members()
+    held_by("server1")
+
+
+def test_a_cluster_that_boots_while_the_primary_owns_the_address_calls_nothing(cluster):
+    machines = cluster()
+    running(machines)
+    for node in machines.nodes.values():
+        node.kill()
+    for node in machines.nodes.values():
+        node.boot()
+    machines.assert_held_by("server1")
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        machines.start()
+        machines.wait_for_members()
+        for name in machines.nodes:
+            machines.wait_for_log(name, "Initial resource acquisition complete")
+    machines.assert_held_by("server1")
+    assert machines.mutations(begun) == []
+    assert history.owners() == [machines.instances["server1"]]
+
+
+def test_a_node_that_boots_before_it_is_missed_has_the_address_in_the_end(cluster):
+    machines = cluster(timing=ARTICLE)
+    running(machines)
+    machines.nodes["server1"].kill()
+    machines.nodes["server1"].boot()
+    machines.assert_held_by("server1")
+    machines.start("server1")
+    machines.wait_for_log("server1", "resource acquisition complete")
+    settled(machines, "server1")
+
+
+def expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, what):
+    seconds = cluster.figure_without_owner(f"RELEASE_ON_STOP={release}, {what}", history)
+    released = [name for name, action in machines.mutations(begun) if action == "DisassociateAddress"]
+    if release == "no":
+        assert seconds == 0
+        assert None not in history.owners()
+        assert released == []
+    else:
+        assert len(released) == 1
+        assert seconds > 0
