@@ -1,0 +1,197 @@
+//! One call of the program, and what came of it.
+
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::SECRET;
+
+/// No call takes this long; one that does is ended and fails its test.
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+/// A call that is being put together. Its environment is empty but for what is set here.
+pub struct Call {
+    command: Command,
+    shown: String,
+}
+
+impl Call {
+    pub fn new<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of(Command::new(env!("CARGO_BIN_EXE_elastic-ip")), root, words)
+    }
+
+    fn of<'a>(mut command: Command, root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let words: Vec<&str> = words.into_iter().collect();
+        command.env_clear().arg("--root").arg(root).args(&words);
+        Self { command, shown: words.join(" ") }
+    }
+
+    /// A call whose parent has set SIGTERM and SIGINT to ignored, as Heartbeat does at its shutdown.
+    pub fn with_signals_ignored<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "trap '' TERM INT; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_elastic-ip")]);
+        Self::of(shell, root, words)
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs a copy of the program as the user `nobody`. Only root can do that.
+    pub fn as_nobody<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        // nobody need not be able to reach the build folder.
+        let copy: PathBuf = root.join("elastic-ip");
+        std::fs::copy(env!("CARGO_BIN_EXE_elastic-ip"), &copy).unwrap();
+        let mut command = Command::new(copy);
+        command.uid(65534).gid(65534);
+        Self::of(command, root, words)
+    }
+
+    pub fn spawn(mut self) -> Running {
+        let begun = Instant::now();
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let stdout = reader(child.stdout.take().unwrap());
+        let stderr = reader(child.stderr.take().unwrap());
+        Running { child, begun, stdout, stderr, shown: self.shown }
+    }
+
+    pub fn run(self) -> Ended {
+        self.spawn().end()
+    }
+}
+
+fn reader(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    receiver
+}
+
+/// A call that runs.
+pub struct Running {
+    child: Child,
+    begun: Instant,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+    shown: String,
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for the end, and checks what holds for every call.
+    pub fn end(self) -> Ended {
+        let ended = self.reap();
+        ended.check();
+        ended
+    }
+
+    /// Waits for the end.
+    pub fn reap(mut self) -> Ended {
+        let (Ok(stdout), Ok(stderr)) = (self.stdout.recv_timeout(WATCHDOG), self.stderr.recv_timeout(WATCHDOG)) else {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            panic!("{}: no end within {WATCHDOG:?}", self.shown);
+        };
+        let status = self.child.wait().unwrap();
+        Ended {
+            elapsed: self.begun.elapsed(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+            status,
+            shown: self.shown,
+        }
+    }
+}
+
+/// A call that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub stdout: String,
+    pub stderr: String,
+    pub elapsed: Duration,
+    status: ExitStatus,
+    shown: String,
+}
+
+impl Ended {
+    /// The exit code; a signal is given as its negative number.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| -self.status.signal().unwrap())
+    }
+
+    /// Demands this stdout, byte for byte, and this exit code.
+    pub fn says(&self, stdout: &str, code: i32) {
+        assert_eq!((self.stdout.as_str(), self.code()), (stdout, code), "{self:?}");
+    }
+
+    /// Demands that stderr is exactly one line, and that it holds each of these.
+    pub fn complains_once_of(&self, parts: &[&str]) {
+        assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
+        self.tells(parts);
+    }
+
+    /// Demands that stderr holds each of these.
+    pub fn tells(&self, parts: &[&str]) {
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} is not told: {self:?}");
+        }
+    }
+
+    /// What holds for every call: the exit is the program's own, stdout has only the article's words, stderr only lines of
+    /// the program's form, and no output a secret.
+    fn check(&self) {
+        assert!(self.status.code().is_some(), "ended by a signal: {self:?}");
+        for line in self.stderr.lines() {
+            assert!(line.starts_with("elastic-ip: "), "{line:?} is not the program's: {self:?}");
+            assert!(!line.chars().any(char::is_control), "{line:?} has a control character");
+        }
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        assert!(self.stderr.is_empty() || self.stderr.ends_with('\n'), "{self:?}");
+        let asked = self.shown.contains("--help") || self.shown.contains("--version");
+        for line in self.stdout.lines().filter(|_| !asked) {
+            assert!(is_the_articles(line), "{line:?} is on stdout: {self:?}");
+        }
+        for output in [&self.stdout, &self.stderr] {
+            assert!(!output.contains(SECRET), "the secret is told: {self:?}");
+        }
+    }
+}
+
+/// Whether a line of stdout is one that the article's script could have written, or the word for Heartbeat.
+fn is_the_articles(line: &str) -> bool {
+    if matches!(line, "running" | "stopped" | "unknown") {
+        return true;
+    }
+    let is_ip = |word: &str| word.parse::<std::net::Ipv4Addr>().is_ok();
+    let is_instance = |word: &str| word.strip_prefix("i-").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let words: Vec<&str> = line.split(' ').collect();
+    match words.as_slice() {
+        ["elastic-ip", "remapper:", rest @ ..] => match rest {
+            ["IP", ip, "associated", "with", me] => is_ip(ip) && is_instance(me),
+            ["Could", "not", "map", "IP", ip, "to", me] => is_ip(ip) && is_instance(me),
+            ["Could", "not", "map", "IP", ip, "to", "this", "instance"] => is_ip(ip),
+            ["IP", ip, "disowned"] | ["I", "do", "not", "have", ip] | ["Could", "not", "disown", ip] | ["I", "have", ip] => is_ip(ip),
+            _ => line == "elastic-ip remapper: cannot find ~/.awssecret or /root/.awssecret",
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,75 @@
+//! An instance metadata service.
+
+use tokio::runtime::{Builder, Runtime};
+use wiremock::matchers::{any, header, header_exists, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+pub const TOKEN: &str = "tOkEn==";
+const TOKEN_HEADER: &str = "X-aws-ec2-metadata-token";
+
+/// The metadata service of one stage.
+pub struct Metadata {
+    runtime: Runtime,
+    server: MockServer,
+}
+
+impl Metadata {
+    /// A service that answers only to those who bring the token that it hands out for a PUT, as version 2 does.
+    pub fn version_2() -> Self {
+        let service = Self::bare();
+        let token = Mock::given(method("PUT")).and(path("/latest/api/token")).and(header_exists("X-aws-ec2-metadata-token-ttl-seconds"));
+        service.mount(token.respond_with(ResponseTemplate::new(200).set_body_string(TOKEN)).with_priority(5));
+        let known = Mock::given(method("GET")).and(header(TOKEN_HEADER, TOKEN));
+        service.mount(known.respond_with(ResponseTemplate::new(404)).with_priority(8));
+        service.mount(Mock::given(any()).respond_with(ResponseTemplate::new(401)).with_priority(9));
+        service
+    }
+
+    /// A service that answers everybody, and refuses the PUT for a token so.
+    pub fn version_1(refusal: u16) -> Self {
+        let service = Self::bare();
+        service.mount(Mock::given(method("PUT")).respond_with(ResponseTemplate::new(refusal)).with_priority(5));
+        service
+    }
+
+    fn bare() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let server = runtime.block_on(MockServer::start());
+        Self { runtime, server }
+    }
+
+    fn mount(&self, mock: Mock) {
+        self.runtime.block_on(self.server.register(mock));
+    }
+
+    pub fn url(&self) -> String {
+        self.server.uri()
+    }
+
+    /// Tells a fact, such as `instance-id`, to those who bring the token.
+    pub fn tell(&self, fact: &str, text: &str) {
+        self.answer(fact, ResponseTemplate::new(200).set_body_string(text));
+    }
+
+    pub fn answer(&self, fact: &str, template: ResponseTemplate) {
+        let asked = Mock::given(method("GET")).and(path(format!("/latest/meta-data/{fact}"))).and(header(TOKEN_HEADER, TOKEN));
+        self.mount(asked.respond_with(template).with_priority(4));
+    }
+
+    /// Tells a fact to everybody.
+    pub fn tell_everybody(&self, fact: &str, text: &str) {
+        let asked = Mock::given(method("GET")).and(path(format!("/latest/meta-data/{fact}")));
+        self.mount(asked.respond_with(ResponseTemplate::new(200).set_body_string(text)).with_priority(4));
+    }
+
+    /// The next answer to the PUT for a token.
+    pub fn answer_token_once(&self, template: ResponseTemplate) {
+        self.mount(Mock::given(method("PUT")).respond_with(template).up_to_n_times(1).with_priority(1));
+    }
+
+    /// What was asked, each as `METHOD path`, in order.
+    pub fn asked(&self) -> Vec<String> {
+        let received = self.runtime.block_on(self.server.received_requests()).unwrap();
+        received.iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
+    }
+}

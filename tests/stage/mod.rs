@@ -1,0 +1,164 @@
+//! A machine of its own for each test: a folder that stands for `/`, an EC2 and a metadata service.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of the stage")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a stage that cannot be set up is a failed test")]
+
+mod call;
+mod ec2;
+mod metadata;
+mod wire;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+pub use call::{Call, Ended, Running};
+pub use ec2::{Answer, Ec2, Request, allocation, item};
+pub use metadata::{Metadata, TOKEN};
+pub use wire::{Fault, Wire};
+
+/// The address that most tests are about.
+pub const IP: &str = "203.0.113.25";
+/// The instance that the program runs on.
+pub const ME: &str = "i-0aaaaaaaaaaaaaaaa";
+/// Another instance.
+pub const PEER: &str = "i-0bbbbbbbbbbbbbbbb";
+
+pub const KEY_ID: &str = "AKIDCANARY";
+/// Must be in no output of any call; each call is checked for it.
+pub const SECRET: &str = "sEcReTcAnArY/0123456789+abcdefghijklmnop";
+
+/// The configuration file, below the root.
+pub const CONFIG: &str = "etc/default/elastic-ip";
+/// The secret file, below the root.
+pub const AWSSECRET: &str = "root/.awssecret";
+
+/// A machine with a working configuration that names [`ME`], [`IP`], keys and region.
+pub struct Stage {
+    root: TempDir,
+    pub ec2: Ec2,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let ec2 = Ec2::start();
+        let stage = Self { root: tempfile::tempdir().unwrap(), ec2 };
+        stage.write(
+            CONFIG,
+            format!(
+                "ELASTIC_IP={IP}\nAWS_PARAMS=\"--region=eu-west-1\"\nMY_ID={ME}\nAWS_ENDPOINT_URL_EC2={}\n{}",
+                stage.ec2.url(),
+                // Nothing listens on the discard port, so whoever asks is refused at once.
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9\n"
+            ),
+        );
+        stage.write_secret(AWSSECRET, format!("{KEY_ID}\n{SECRET}\n"));
+        stage
+    }
+
+    /// A stage where the instance that the program runs on has the address.
+    pub fn with_the_address() -> Self {
+        let stage = Self::new();
+        stage.ec2.give(IP, ME);
+        stage
+    }
+
+    /// A stage where another instance has the address.
+    pub fn with_the_address_at_the_peer() -> Self {
+        let stage = Self::new();
+        stage.ec2.give(IP, PEER);
+        stage
+    }
+
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.root().join(below)
+    }
+
+    /// Writes a file that everybody may read, and the folders it is in.
+    pub fn write(&self, below: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(below);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Writes a file that only its owner may read.
+    pub fn write_secret(&self, below: &str, content: impl AsRef<[u8]>) {
+        self.write(below, content);
+        self.set_mode(below, 0o600);
+    }
+
+    pub fn set_mode(&self, below: &str, mode: u32) {
+        fs::set_permissions(self.path(below), Permissions::from_mode(mode)).unwrap();
+    }
+
+    pub fn remove(&self, below: &str) {
+        fs::remove_file(self.path(below)).unwrap();
+    }
+
+    /// Adds lines to the configuration. As in a shell, the last assignment of a name counts.
+    pub fn configure(&self, lines: &str) {
+        let before = fs::read_to_string(self.path(CONFIG)).unwrap();
+        self.write(CONFIG, format!("{before}{lines}\n"));
+    }
+
+    /// Takes a name's line out of the configuration.
+    pub fn unset(&self, name: &str) {
+        let before = fs::read_to_string(self.path(CONFIG)).unwrap();
+        let assignment = format!("{name}=");
+        let after: String = before.lines().filter(|line| !line.starts_with(&assignment)).map(|line| format!("{line}\n")).collect();
+        assert_ne!(before, after, "{name} was not set");
+        self.write(CONFIG, after);
+    }
+
+    /// Puts a wire with this fault between the program and EC2.
+    pub fn cut_in(&self, fault: impl Fn(&str) -> Fault + Send + Sync + 'static) -> Wire {
+        let wire = Wire::to(&self.ec2.url(), fault);
+        self.configure(&format!("AWS_ENDPOINT_URL_EC2={}", wire.url()));
+        wire
+    }
+
+    pub fn call<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Call {
+        Call::new(self.root(), words)
+    }
+
+    pub fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Ended {
+        self.call(words).run()
+    }
+
+    /// The path of the mark `handed-over` or `stop-failed` of the address.
+    pub fn mark(&self, kind: &str) -> PathBuf {
+        self.path(&format!("run/elastic-ip/{IP}.{kind}"))
+    }
+
+    pub fn has_mark(&self, kind: &str) -> bool {
+        self.mark(kind).exists()
+    }
+}
+
+/// Runs a test's cases at the same time: most of their time is waiting. A panic names its case.
+pub fn each_at_once<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
+    // As many children at a time as two busy cores start in a moment.
+    for some in cases.chunks(12) {
+        thread::scope(|scope| {
+            for case in some {
+                scope.spawn(|| run(case));
+            }
+        });
+    }
+}
+
+/// Waits until the condition holds.
+pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "waited 15 s for {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

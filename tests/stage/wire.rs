@@ -1,0 +1,128 @@
+//! A wire between the program and a server, for the faults below HTTP.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::libc::linger;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Linger;
+
+/// What the wire does to one exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Resets the connection when the request comes; the server does not see it.
+    Reset,
+    /// Says nothing; the server does not see the request.
+    Silence,
+    /// The server does the call, and its answer is lost.
+    LoseAnswer,
+    /// The server does the call, and its answer never comes; the connection stays.
+    HoldAnswer,
+    /// Half of the answer comes, then the connection ends.
+    Half,
+    /// The answer comes one byte in 50 ms.
+    Dribble,
+}
+
+/// A listener that carries each request on to the server.
+pub struct Wire {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Wire {
+    /// A wire to the server at this URL. `fault` is asked for each request with its text.
+    pub fn to(url: &str, fault: impl Fn(&str) -> Fault + Send + Sync + 'static) -> Self {
+        let server = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Self { address: listener.local_addr().unwrap(), connections: Arc::default(), requests: Arc::default() };
+        let (connections, requests) = (Arc::clone(&wire.connections), Arc::clone(&wire.requests));
+        let fault = Arc::new(fault);
+        // Ends with the test's process.
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let (fault, requests, server) = (Arc::clone(&fault), Arc::clone(&requests), server.clone());
+                thread::spawn(move || carry(client, &server, &requests, fault.as_ref()));
+            }
+        });
+        wire
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many requests came.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn carry(mut client: TcpStream, server: &str, requests: &AtomicUsize, fault: &(dyn Fn(&str) -> Fault + Send + Sync)) -> io::Result<()> {
+    let mut server = TcpStream::connect(server)?;
+    loop {
+        let request = read_message(&mut client)?;
+        let fault = fault(&String::from_utf8_lossy(&request));
+        requests.fetch_add(1, Ordering::SeqCst);
+        match fault {
+            Fault::Reset => return reset(&client),
+            Fault::Silence => return wait_for_the_end(&mut client),
+            _ => {}
+        }
+        server.write_all(&request)?;
+        let answer = read_message(&mut server)?;
+        match fault {
+            Fault::LoseAnswer => return Ok(()),
+            Fault::HoldAnswer => return wait_for_the_end(&mut client),
+            Fault::Half => return client.write_all(&answer[..answer.len() / 2]),
+            Fault::Dribble => {
+                for byte in answer {
+                    client.write_all(&[byte])?;
+                    thread::sleep(Duration::from_millis(50));
+                }
+            }
+            _ => client.write_all(&answer)?,
+        }
+    }
+}
+
+/// A connection that may not linger is ended by a reset instead of a farewell.
+fn reset(client: &TcpStream) -> io::Result<()> {
+    Ok(setsockopt(client, Linger, &linger { l_onoff: 1, l_linger: 0 })?)
+}
+
+fn wait_for_the_end(client: &mut TcpStream) -> io::Result<()> {
+    io::copy(client, &mut io::sink()).map(drop)
+}
+
+/// Reads one HTTP message whose body has a `Content-Length`.
+fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        if let Some(head) = message.windows(4).position(|window| window == b"\r\n\r\n") {
+            let headers = String::from_utf8_lossy(&message[..head]).to_ascii_lowercase();
+            let length = headers.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+            if message.len() >= head + 4 + length {
+                return Ok(message);
+            }
+        }
+        match stream.read(&mut chunk)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => message.extend_from_slice(&chunk[..count]),
+        }
+    }
+}
