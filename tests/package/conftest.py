@@ -112,6 +112,18 @@ def installed(fresh, deb):
     return fresh
 
 
+@pytest.fixture(scope="module")
+def standing(base, deb, tmp_path_factory):
+    """A Debian with the package that a file's tests share; each puts a program of its own there."""
+    with root.Root(base, tmp_path_factory.mktemp("standing")) as standing:
+        standing.install(deb)
+        yield standing
+
+
+def put_program(root, text):
+    root.write("/usr/sbin/elastic-ip", f"#!/bin/sh\n{text}\n", 0o755)
+
+
 @pytest.fixture(scope="session")
 def contents(deb, tmp_path_factory):
     """What the package holds, unpacked."""

@@ -4,18 +4,14 @@ import re
 import subprocess
 
 
-def by_symbols(program):
-    """The crates' names, each with the disambiguators that tell its versions apart.
+def symbols(program):
+    """The program's symbols as Rust writes them, with generic arguments and all."""
+    return subprocess.check_output(["nm", "--demangle", program], text=True)
 
-    In Rust's symbols a crate is `Cs`, a disambiguator, `_`, and the name with its length first:
-    https://doc.rust-lang.org/rustc/symbol-mangling/v0.html#crate-root
-    """
-    symbols = subprocess.check_output(["nm", program], text=True)
-    crates = {}
-    for found in re.finditer(r"Cs([0-9A-Za-z]+)_([1-9][0-9]*)_?", symbols):
-        name = symbols[found.end() : found.end() + int(found[2])]
-        crates.setdefault(name, set()).add(found[1])
-    return crates
+
+def by_symbols(program):
+    """The names at the beginning of a path, such as `hyper` in `<hyper::Error as …>::source`."""
+    return set(re.findall(r"(?<![\w:])(\w+)::", symbols(program)))
 
 
 def by_paths(program):

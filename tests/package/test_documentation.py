@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import pytest
+from conftest import put_program
 from root import REPOSITORY
 
 ACTIONS = ["start", "stop", "status", "restart", "try-restart", "force-reload"]
@@ -130,10 +131,10 @@ def test_the_examples_name_the_same_nodes_and_the_resource(contents):
         (0, "asleep", (3, "UNKNOWN")),
     ],
 )
-def test_the_nagios_check_says_in_nagios_codes_what_status_says(installed, code, expected, answer):
-    installed.write("/usr/sbin/elastic-ip", f"#!/bin/sh\necho first; echo 'a|b' >&2; exit {code}\n", 0o755)
+def test_the_nagios_check_says_in_nagios_codes_what_status_says(standing, code, expected, answer):
+    put_program(standing, f"echo first; echo 'a|b' >&2; exit {code}")
     check = "/usr/share/doc/elastic-ip/examples/check_elastic_ip"
-    done = installed.run(check, expected, check=False)
+    done = standing.run(check, expected, check=False)
     assert (done.returncode, done.stdout.split(" - ")[0]) == (answer[0], f"ELASTIC IP {answer[1]}")
     assert done.stdout.count("\n") == 1 and ("asleep" in expected or "|" not in done.stdout)
 
