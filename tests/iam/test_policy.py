@@ -1,0 +1,237 @@
+"""The three actions of the README's policy are what the program needs: no less and no more.
+
+moto runs in its IAM mode, in which it checks each request's signature and its user's policy.
+"""
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROGRAM = REPOSITORY / "target" / "debug" / "elastic-ip"
+REGION = "eu-west-1"
+ADDRESS = "203.0.113.25"
+ACTIONS = {"ec2:DescribeAddresses", "ec2:AssociateAddress", "ec2:DisassociateAddress"}
+# The user by whom the test itself looks at EC2.
+OBSERVER = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+MINE = (f"elastic-ip remapper: I have {ADDRESS}\nrunning\n", 0)
+NOT_MINE = (f"elastic-ip remapper: I do not have {ADDRESS}\nstopped\n", 3)
+UNKNOWN = ("unknown\n", 4)
+RELEASED = (f"elastic-ip remapper: IP {ADDRESS} disowned\n", 0)
+NOT_RELEASED = (f"elastic-ip remapper: Could not disown {ADDRESS}\n", 1)
+
+
+def policy() -> dict:
+    blocks = re.findall(r"^```json\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.S | re.M)
+    return json.loads(next(block for block in blocks if "ec2:AssociateAddress" in block))
+
+
+def without(action: str) -> dict:
+    reduced = policy()
+    for statement in reduced["Statement"]:
+        statement["Action"] = [allowed for allowed in statement["Action"] if allowed != action]
+    return reduced
+
+
+class Ec2:
+    """moto, which lets everything pass until `enforce`."""
+
+    def __init__(self, log: Path):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{port}"
+        with open(log, "wb") as out:
+            self.server = subprocess.Popen(
+                [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            self.iam = self.connect("iam", ("none", "none"))
+            self.await_answer(log)
+            self.observer = self.connect("ec2", self.user(OBSERVER))
+            image = self.observer.describe_images()["Images"][0]["ImageId"]
+            instances = self.observer.run_instances(
+                ImageId=image, InstanceType="t3.micro", MinCount=2, MaxCount=2)["Instances"]
+            self.instance, self.peer = (instance["InstanceId"] for instance in instances)
+            self.allocation = self.observer.allocate_address(Domain="vpc", Address=ADDRESS)["AllocationId"]
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self, service: str, keys: tuple[str, str]):
+        return boto3.client(
+            service, region_name=REGION, endpoint_url=self.endpoint, aws_access_key_id=keys[0],
+            aws_secret_access_key=keys[1],
+            config=botocore.config.Config(connect_timeout=1, retries={"max_attempts": 0}))
+
+    def await_answer(self, log: Path):
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.iam.list_users()
+                return
+            except botocore.exceptions.EndpointConnectionError:
+                if self.server.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(log.read_text()) from None
+                time.sleep(0.1)
+
+    def user(self, document: dict) -> tuple[str, str]:
+        """A new user with that policy and no other: its access key."""
+        name = f"user-{secrets.token_hex(4)}"
+        self.iam.create_user(UserName=name)
+        self.iam.put_user_policy(UserName=name, PolicyName="policy", PolicyDocument=json.dumps(document))
+        key = self.iam.create_access_key(UserName=name)["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
+
+    def enforce(self):
+        # With a content type moto does not read the body and goes on letting everything pass.
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", b"0", method="POST")
+        request.add_unredirected_header("Content-Type", "")
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+
+    def owner(self) -> str | None:
+        return self.observer.describe_addresses(PublicIps=[ADDRESS])["Addresses"][0]["InstanceId"] or None
+
+    def give_to(self, instance: str):
+        self.observer.associate_address(
+            AllocationId=self.allocation, InstanceId=instance, AllowReassociation=True)
+
+    def close(self):
+        self.server.kill()
+        self.server.wait()
+
+
+@pytest.fixture(scope="module")
+def ec2(tmp_path_factory):
+    ec2 = Ec2(tmp_path_factory.mktemp("moto") / "log")
+    ec2.keys = {"all": ec2.user(policy())} | {action: ec2.user(without(action)) for action in ACTIONS}
+    ec2.enforce()
+    yield ec2
+    ec2.close()
+
+
+@dataclass
+class Agent:
+    """The program on the first instance, as a user."""
+    ec2: Ec2
+    root: Path
+
+    def configure(self, keys: tuple[str, str], **more: str):
+        values = {
+            "ELASTIC_IP": ADDRESS,
+            "AWS_PARAMS": f'"--region={REGION}"',
+            "AWS_ENDPOINT_URL_EC2": self.ec2.endpoint,
+            "MY_ID": self.ec2.instance,
+        } | more
+        for path, text in {
+            "etc/default/elastic-ip": "".join(f"{name}={value}\n" for name, value in values.items()),
+            "root/.awssecret": "\n".join(keys) + "\n",
+        }.items():
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_text(text)
+            (self.root / path).chmod(0o600)
+
+    def __call__(self, action: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [PROGRAM, "--root", self.root, action], capture_output=True, text=True, timeout=150,
+            stdin=subprocess.DEVNULL, env={"HOME": "/root", "PATH": os.environ["PATH"]})
+
+
+def said(done: subprocess.CompletedProcess) -> tuple[str, int]:
+    return done.stdout, done.returncode
+
+
+@pytest.fixture
+def agent(ec2, tmp_path):
+    assert PROGRAM.exists(), f"{PROGRAM} is missing: run `cargo build`"
+    ec2.give_to(ec2.peer)
+    return Agent(ec2, tmp_path)
+
+
+def mapped(ec2) -> tuple[str, int]:
+    return f"elastic-ip remapper: IP {ADDRESS} associated with {ec2.instance}\n", 0
+
+
+def not_mapped(ec2) -> tuple[str, int]:
+    return f"elastic-ip remapper: Could not map IP {ADDRESS} to {ec2.instance}\n", 1
+
+
+def test_the_policy_allows_three_actions_and_no_more():
+    allowed = [action for statement in policy()["Statement"] for action in statement["Action"]]
+    assert sorted(allowed) == sorted(ACTIONS)
+
+
+def test_the_policy_suffices(ec2, agent):
+    agent.configure(ec2.keys["all"])
+    assert said(agent("status")) == NOT_MINE
+    assert said(agent("start")) == mapped(ec2)
+    assert ec2.owner() == ec2.instance
+    assert said(agent("status")) == MINE
+    assert said(agent("start")) == mapped(ec2)
+    assert said(agent("stop")) == RELEASED
+    assert ec2.owner() is None
+    assert said(agent("status")) == NOT_MINE
+
+
+def refused(done: subprocess.CompletedProcess, action: str) -> bool:
+    return (f"not authorized to perform: {action}" in done.stderr
+            and f"allow {action} in the IAM policy" in done.stderr)
+
+
+def test_nothing_can_be_told_or_done_without_describe_addresses(ec2, agent):
+    agent.configure(ec2.keys["ec2:DescribeAddresses"])
+    for action, expected in {"status": UNKNOWN, "start": not_mapped(ec2), "stop": NOT_RELEASED}.items():
+        done = agent(action)
+        assert said(done) == expected
+        assert refused(done, "ec2:DescribeAddresses"), done.stderr
+    assert ec2.owner() == ec2.peer
+
+
+def test_a_start_is_refused_without_associate_address(ec2, agent):
+    agent.configure(ec2.keys["ec2:AssociateAddress"])
+    done = agent("start")
+    assert said(done) == not_mapped(ec2)
+    assert refused(done, "ec2:AssociateAddress"), done.stderr
+    assert ec2.owner() == ec2.peer
+    assert said(agent("status")) == NOT_MINE
+
+
+def test_a_stop_is_refused_without_disassociate_address(ec2, agent):
+    agent.configure(ec2.keys["ec2:DisassociateAddress"])
+    assert said(agent("start")) == mapped(ec2)
+    done = agent("stop")
+    assert said(done) == NOT_RELEASED
+    assert refused(done, "ec2:DisassociateAddress"), done.stderr
+    assert ec2.owner() == ec2.instance
+    # A stop that failed must not let Heartbeat conclude that the resource is still claimed.
+    assert said(agent("status")) == UNKNOWN
+
+
+def test_a_handover_needs_no_disassociate_address(ec2, agent):
+    agent.configure(ec2.keys["ec2:DisassociateAddress"], RELEASE_ON_STOP="no")
+    assert said(agent("start")) == mapped(ec2)
+    assert said(agent("stop")) == RELEASED
+    assert ec2.owner() == ec2.instance
+    assert said(agent("status")) == (f"elastic-ip remapper: I have {ADDRESS}\nstopped\n", 3)
+
+
+def test_a_wrong_secret_is_told_and_changes_nothing(ec2, agent):
+    agent.configure((ec2.keys["all"][0], "wrong/secret"))
+    for action, expected in {"status": UNKNOWN, "start": not_mapped(ec2), "stop": NOT_RELEASED}.items():
+        done = agent(action)
+        assert said(done) == expected
+        assert "AuthFailure" in done.stderr, done.stderr
+    assert ec2.owner() == ec2.peer
