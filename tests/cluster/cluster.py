@@ -15,6 +15,7 @@ MOUNT = base.STORE / "mnt"
 ADDRESS = "203.0.113.25"
 MINE = Status(f"elastic-ip remapper: I have {ADDRESS}\nrunning\n", 0)
 NOT_MINE = Status(f"elastic-ip remapper: I do not have {ADDRESS}\nstopped\n", 3)
+UNKNOWN = Status("unknown\n", 4)
 # After a stop that left the address for the peer: EC2's truth, and this node's.
 HANDED_OVER = Status(f"elastic-ip remapper: I have {ADDRESS}\nstopped\n", 3)
 COMPLAINT = re.compile(r" \w+\.(emerg|alert|crit|err) |CRIT|ERROR")

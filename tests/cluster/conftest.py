@@ -18,6 +18,8 @@ SAMPLING_LIMIT = 0.05
 @pytest.fixture(scope="session")
 def machines():
     """The two machines, which the scenarios use one after the other."""
+    if "ELASTIC_IP_SANDBOX" not in os.environ:
+        pytest.fail("the scenarios need namespaces of their own: run tests/cluster/run", pytrace=False)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     machines = Cluster(package(), number=int(worker.removeprefix("gw")))
     yield machines

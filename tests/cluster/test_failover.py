@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cluster import ADDRESS, ARTICLE, HANDED_OVER, MINE, NOT_MINE
+from cluster import ADDRESS, ARTICLE, HANDED_OVER, MINE, NOT_MINE, UNKNOWN
 
 RELEASE = pytest.mark.parametrize("release", ["yes", "no"])
 
@@ -226,6 +226,26 @@ def test_a_node_that_boots_before_it_is_missed_has_the_address_in_the_end(cluste
     machines.assert_held_by("server1")
     machines.start("server1")
     machines.wait_for_log("server1", "resource acquisition complete")
+    settled(machines, "server1")
+
+
+def test_a_node_that_cannot_reach_ec2_is_not_rebooted(cluster):
+    machines = cluster()
+    # The stop is tried again and again, and then given up: never by a reboot.
+    cluster.explain("Return code 1 from /etc/ha.d/resource.d/elastic-ip",
+                    "Resource script for elastic-ip probably not LSB-compliant",
+                    "elastic-ip[")
+    running(machines)
+    cut_off = machines.nodes["server1"]
+    cut_off.run("ip", "link", "set", "eth1", "down")
+    cut_off.stop_heartbeat()
+    assert cut_off.reboots() == []
+    assert any("reboot narrowly avoided" in line for line in cut_off.log())
+    machines.wait_for_owner("server2")
+    assert cut_off.status() == UNKNOWN
+
+    cut_off.run("ip", "link", "set", "eth1", "up")
+    machines.start("server1")
     settled(machines, "server1")
 
 
