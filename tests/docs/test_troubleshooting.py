@@ -1,0 +1,162 @@
+"""Troubleshooting by message: its messages are the program's, and the program's are in it."""
+
+import socket
+
+import pytest
+
+from conftest import ADDRESS, NOWHERE, Machine
+from documents import GAP, REPOSITORY, literals, messages, pattern
+
+# What a start, a stop and a status tell when all is well. Nobody has to look that up.
+NOTICES = (": moved from ", ": released from ", " has it already", "; nothing to release", "(RELEASE_ON_STOP=no)",
+           ": would call ", ": would leave it ")
+
+ME, REGION, KEYS = "MY_ID=i-0123456789abcdef0", "AWS_REGION=eu-west-1", "AKIDEXAMPLE\nexample-secret\n"
+GOOD = (f"ELASTIC_IP={ADDRESS}", ME, REGION)
+UNREACHED = (f"AWS_ENDPOINT_URL_EC2={NOWHERE}", "START_TIMEOUT=0.4", "STOP_TIMEOUT=0.4", "STATUS_TIMEOUT=0.4")
+NO_METADATA = (f"ELASTIC_IP={ADDRESS}", f"AWS_EC2_METADATA_SERVICE_ENDPOINT={NOWHERE}", "STATUS_TIMEOUT=0.4")
+
+# Each is a mistake: the configuration's lines, what to do with the machine, the words of the call.
+MISTAKES = {
+    "no action": (GOOD, None, ()),
+    "no action after an address": (GOOD, None, (ADDRESS,)),
+    "unknown action": (GOOD, None, ("frobnicate",)),
+    "unknown option": (GOOD, None, ("--bogus", "start")),
+    "--config of nothing": (GOOD, None, ("--config", "/nowhere", "start")),
+    "an address out of range": (("ELASTIC_IP=256.1.1.1",), None, ("start",)),
+    "an allocation id": (("ELASTIC_IP=eipalloc-0123456789abcdef0",), None, ("start",)),
+    "IPv6": (("ELASTIC_IP=2001:db8::1",), None, ("start",)),
+    "loopback": (("ELASTIC_IP=127.0.0.1",), None, ("start",)),
+    "no address": ((REGION,), None, ("start",)),
+    "no configuration": (GOOD, lambda m: (m.root / "etc/default/elastic-ip").unlink(), ("start",)),
+    "misspelt name": ((*GOOD, *UNREACHED, "AWS_PARMAS=x"), None, ("status",)),
+    "shell code": (("ELASTIC_IP=$(cat /etc/address)",), None, ("start",)),
+    "no assignment": (("ELASTIC_IP",), None, ("start",)),
+    "spaces": (("ELASTIC_IP = 203.0.113.25",), None, ("start",)),
+    "two words": (("AWS_PARAMS=--region eu-west-1",), None, ("start",)),
+    "open quote": (('ELASTIC_IP="203.0.113.25',), None, ("start",)),
+    "control character": (("ELASTIC_IP=\x1b",), None, ("start",)),
+    "CR LF": ((f"ELASTIC_IP={ADDRESS}\r",), None, ("start",)),
+    "byte order mark": ((f"\ufeffELASTIC_IP={ADDRESS}",), None, ("start",)),
+    "NUL": (("ELASTIC_IP=\0",), None, ("start",)),
+    "neither yes nor no": ((*GOOD, "RELEASE_ON_STOP=maybe"), None, ("start",)),
+    "no time": ((*GOOD, "START_TIMEOUT=0"), None, ("start",)),
+    "a relative path": ((*GOOD, "STATE_DIR=run"), None, ("start",)),
+    "no URL": ((*GOOD, "EC2_URL=example"), None, ("start",)),
+    "no region": ((*GOOD, "AWS_REGION=ireland"), None, ("start",)),
+    "FIPS and an endpoint": ((*GOOD, *UNREACHED, "AWS_USE_FIPS_ENDPOINT=yes"), None, ("start",)),
+    "unknown option in AWS_PARAMS": ((*GOOD, "AWS_PARAMS=--simple"), None, ("start",)),
+    "an option without value": ((*GOOD, "AWS_PARAMS=--region"), None, ("start",)),
+    "an option twice": ((*GOOD, "AWS_PARAMS='--role=a --role=b'"), None, ("start",)),
+    "no instance id": ((*GOOD, "MY_ID=server1"), None, ("start",)),
+    "a large file": ((*GOOD, "#" * 70000), None, ("start",)),
+    "open secret": (GOOD, lambda m: m.write_secret(KEYS, 0o644), ("start",)),
+    "empty secret": (GOOD, lambda m: m.write_secret(""), ("start",)),
+    "one word": (GOOD, lambda m: m.write_secret("AKIDEXAMPLE\n"), ("start",)),
+    "four words": (GOOD, lambda m: m.write_secret("a b\nc d\n"), ("start",)),
+    "wrong order": (GOOD, lambda m: m.write_secret("se/cret\nAKIDEXAMPLE\n"), ("start",)),
+    "an odd character": (GOOD, lambda m: m.write_secret("AKIDEXAMPLE\nsecr\u00e9t\n"), ("start",)),
+    "no such file of keys": ((*GOOD, "AWS_PARAMS=--secrets-file=/nowhere"), None, ("start",)),
+    "no such profile": ((*GOOD, "AWS_PARAMS=--profile=nobody"), None, ("start",)),
+    "no metadata service": (NO_METADATA, None, ("status",)),
+    "EC2 is not reached by start": ((*GOOD, *UNREACHED), None, ("start",)),
+    "EC2 is not reached by stop": ((*GOOD, *UNREACHED), None, ("stop",)),
+    "EC2 is not reached by status": ((*GOOD, *UNREACHED), None, ("status",)),
+}
+
+
+@pytest.fixture(scope="module")
+def run_mistakes(tmp_path_factory, program):
+    """The lines of each mistake's call."""
+    said = {}
+    for name, (lines, prepare, words) in MISTAKES.items():
+        machine = Machine(tmp_path_factory.mktemp("mistake") / "machine", program)
+        machine.configure(*lines)
+        if prepare:
+            prepare(machine)
+        done = machine.run(*words)
+        assert done.code != 0 and done.stderr, name
+        said[name] = done.lines()
+    return said
+
+
+@pytest.fixture(scope="module")
+def run_against_ec2(tmp_path_factory, program, ec2):
+    """The lines of calls that reach EC2, well and badly."""
+    machine = Machine(tmp_path_factory.mktemp("called") / "machine", program)
+    said = []
+
+    def call(instance, *words, more=()):
+        machine.configure(f"ELASTIC_IP={ADDRESS}", REGION, f"MY_ID={instance}", f"AWS_ENDPOINT_URL_EC2={ec2.endpoint}", *more)
+        done = machine.run(*words)
+        said.extend(done.lines())
+        return done
+
+    first, second = ec2.instances
+    call(first, "start")
+    call(first, "status")
+    call(second, "status")
+    call(second, "start", more=("ALLOW_REASSOCIATION=no",))
+    call("i-0123456789abcdef0", "start")
+    call(first, "stop", more=("RELEASE_ON_STOP=no",))
+    call(first, "status")
+    call(first, "stop", more=UNREACHED)
+    call(first, "status")
+    call(first, "stop")
+    call(first, "198.51.100.1", "status")
+    call(first, "198.51.100.1", "start")
+    # A file where the folder of the marks should be.
+    (machine.root / "marks").write_text("")
+    call(first, "start")
+    call(first, "stop", more=("RELEASE_ON_STOP=no", "STATE_DIR=/marks"))
+    call(first, "stop", more=(*UNREACHED, "STATE_DIR=/marks"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        call(first, "status", more=(f"AWS_ENDPOINT_URL_EC2=http://127.0.0.1:{silent.getsockname()[1]}", "STATUS_TIMEOUT=0.4"))
+    # A metadata service that knows nothing: no role either.
+    empty = f"AWS_EC2_METADATA_SERVICE_ENDPOINT={ec2.endpoint}/nothing"
+    call(first, "status", more=("AWS_PARAMS=--role=nobody", empty))
+    (machine.root / "root/.awssecret").unlink()
+    call(first, "status", more=(empty,))
+    return said
+
+
+def is_in_one_literal(quote, texts):
+    """Whether the quote's parts stand in this order in one of the program's strings."""
+    return any(pattern(quote).search(text) for text in texts)
+
+
+@pytest.fixture(scope="module")
+def everything_said(run_mistakes, run_against_ec2):
+    init_script = (REPOSITORY / "debian/elastic-ip.init").read_text().replace("$program", "/usr/sbin/elastic-ip")
+    return [line for lines in run_mistakes.values() for line in lines] + run_against_ec2 + init_script.splitlines()
+
+
+def test_every_message_in_the_readme_is_one_that_the_program_can_say(readme, everything_said):
+    texts = literals()
+    quoted = messages(readme)
+    assert len(quoted) > 80
+    unknown = [quote for quote in quoted
+               if not is_in_one_literal(quote.strip(GAP), texts) and not is_in_one_literal(quote.strip(GAP), everything_said)]
+    assert unknown == []
+
+
+def test_every_complaint_of_a_mistaken_call_is_in_the_readme(readme, run_mistakes):
+    patterns = [pattern(quote) for quote in messages(readme) if quote.strip(GAP)]
+    missing = {name: line for name, lines in run_mistakes.items() for line in lines
+               if line not in ("unknown", "stopped", "running") and not any(p.search(line) for p in patterns)}
+    assert missing == {}
+
+
+def test_every_line_of_a_call_that_reaches_ec2_is_in_the_readme(readme, run_against_ec2):
+    patterns = [pattern(quote) for quote in messages(readme)]
+    missing = [line for line in run_against_ec2
+               if line not in ("unknown", "stopped", "running")
+               and not any(notice in line for notice in NOTICES)
+               and not any(p.search(line) for p in patterns)]
+    assert missing == []
+
+
+def test_a_message_that_nobody_says_would_be_found(everything_said):
+    for quote in ["the moon is in the way", "no action taken"]:
+        assert not is_in_one_literal(quote, literals()) and not is_in_one_literal(quote, everything_said)
+    assert is_in_one_literal("environment variable … is set but … is not; set both or neither", literals())
