@@ -27,6 +27,10 @@ pub const ME: &str = "i-0aaaaaaaaaaaaaaaa";
 /// Another instance.
 pub const PEER: &str = "i-0bbbbbbbbbbbbbbbb";
 
+/// Nobody listens on the discard port, so whoever asks is refused at once. A port that was free a moment ago may by now be
+/// another test's.
+pub const NOBODY: &str = "http://127.0.0.1:9";
+
 pub const KEY_ID: &str = "AKIDCANARY";
 /// Must be in no output of any call; each call is checked for it.
 pub const SECRET: &str = "sEcReTcAnArY/0123456789+abcdefghijklmnop";
@@ -49,10 +53,9 @@ impl Stage {
         stage.write(
             CONFIG,
             format!(
-                "ELASTIC_IP={IP}\nAWS_PARAMS=\"--region=eu-west-1\"\nMY_ID={ME}\nAWS_ENDPOINT_URL_EC2={}\n{}",
+                "ELASTIC_IP={IP}\nAWS_PARAMS=\"--region=eu-west-1\"\nMY_ID={ME}\nAWS_ENDPOINT_URL_EC2={}\n\
+                 AWS_EC2_METADATA_SERVICE_ENDPOINT={NOBODY}\n",
                 stage.ec2.url(),
-                // Nothing listens on the discard port, so whoever asks is refused at once.
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9\n"
             ),
         );
         stage.write_secret(AWSSECRET, format!("{KEY_ID}\n{SECRET}\n"));

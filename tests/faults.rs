@@ -1,0 +1,415 @@
+//! What becomes of a call when EC2, or the way there, is at fault.
+
+mod stage;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use stage::{Answer, Fault, IP, ME, NOBODY, PEER, Stage, allocation, each_at_once, item};
+
+const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
+const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
+const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
+const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n";
+const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
+const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
+const UNKNOWN: &str = "unknown\n";
+
+const THROTTLES: [&str; 8] = [
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "SlowDown",
+    "EC2ThrottledException",
+];
+
+/// What is wrong with every exchange.
+#[derive(Debug)]
+enum Trouble {
+    Answer(Answer),
+    Wire(Fault),
+    NobodyListens,
+}
+
+impl Trouble {
+    fn befall(&self, stage: &Stage) {
+        match self {
+            Self::Answer(answer) => stage.ec2.answer("", answer.clone()),
+            Self::Wire(fault) => {
+                let fault = *fault;
+                stage.cut_in(move |_| fault);
+            }
+            Self::NobodyListens => stage.configure(&format!("AWS_ENDPOINT_URL_EC2={NOBODY}")),
+        }
+    }
+}
+
+fn mine(fields: &[(&str, &str)]) -> String {
+    let allocation = allocation(IP);
+    let right =
+        [("publicIp", IP), ("allocationId", allocation.as_str()), ("instanceId", ME), ("associationId", "eipassoc-00000000000000001")];
+    let fields: Vec<_> =
+        right.map(|(name, value)| (name, fields.iter().find(|(other, _)| *other == name).map_or(value, |(_, value)| *value))).to_vec();
+    item(&fields)
+}
+
+/// The faults that may pass, so that the program tries again until its deadline.
+fn passing_troubles() -> Vec<(String, Trouble)> {
+    let mut all: Vec<(String, Trouble)> = Vec::new();
+    let mut add = |name: &str, trouble| all.push((name.to_owned(), trouble));
+    for status in [500, 502, 503, 504] {
+        add(&format!("{status} with EC2's words"), Trouble::Answer(Answer::error(status, "InternalError")));
+        add(&format!("{status} of a gateway"), Trouble::Answer(Answer::new(status, "<html><body>running OK</body>")));
+    }
+    for code in THROTTLES {
+        for status in [400, 503] {
+            add(&format!("{code} with {status}"), Trouble::Answer(Answer::error(status, code)));
+        }
+    }
+    add("429", Trouble::Answer(Answer::new(429, "")));
+    let whole = Answer::addresses(&mine(&[])).body;
+    for (name, body) in [
+        ("an empty answer", Vec::new()),
+        ("HTML", b"<html><head/><body>running OK</body></html>".to_vec()),
+        ("text", b"200 OK".to_vec()),
+        ("half an answer", whole[..whole.len() - 5].to_vec()),
+        ("an answer without its end", whole[..whole.len() - "</DescribeAddressesResponse>".len()].to_vec()),
+        ("the answer to another call", b"<AssociateAddressResponse><return>true</return></AssociateAddressResponse>".to_vec()),
+        ("an error with status 200", Answer::error(200, "InternalError").body),
+        ("a document type", [b"<!DOCTYPE a [<!ENTITY b \"i-0aaaaaaaaaaaaaaaa\">]>".as_slice(), &whole[39..]].concat()),
+        ("2 MB", [whole.as_slice(), &vec![b' '; 2_000_000]].concat()),
+        ("bytes that are not UTF-8", [&whole[..whole.len() - 40], b"\xff\xfe", &whole[whole.len() - 40..]].concat()),
+    ] {
+        add(name, Trouble::Answer(Answer::new(200, body)));
+    }
+    for (name, items) in [
+        ("no item", String::new()),
+        ("two items", mine(&[]).repeat(2)),
+        ("mine and another's", format!("{}{}", mine(&[]), mine(&[("publicIp", "203.0.113.26")]))),
+        ("another address", mine(&[("publicIp", "203.0.113.26")])),
+        ("an address that only starts right", mine(&[("publicIp", "203.0.113.250")])),
+        ("no address", mine(&[("publicIp", "")])),
+        ("an instance id that goes on", mine(&[("instanceId", "i-0aaaaaaaaaaaaaaaa running OK")])),
+        ("an instance id of control characters", mine(&[("instanceId", "i-0aaaaaaaaaaaaaaaa&#10;running&#10;")])),
+        ("an association id that is none", mine(&[("associationId", "running OK")])),
+        ("an allocation id that is none", mine(&[("allocationId", "running OK&#27;[31m")])),
+        ("an association with nothing", mine(&[("instanceId", "")])),
+    ] {
+        add(name, Trouble::Answer(Answer::addresses(&items)));
+    }
+    for fault in [Fault::Reset, Fault::Silence, Fault::LoseAnswer, Fault::HoldAnswer, Fault::Half, Fault::Dribble] {
+        add(&format!("{fault:?}"), Trouble::Wire(fault));
+    }
+    add("nobody listens", Trouble::NobodyListens);
+    all
+}
+
+const LIMIT: &str = "0.4";
+
+fn with_short_limits(owner: &str) -> Stage {
+    let stage = Stage::new();
+    stage.ec2.give(IP, owner);
+    stage.configure(&format!("START_TIMEOUT={LIMIT}\nSTOP_TIMEOUT={LIMIT}\nSTATUS_TIMEOUT={LIMIT}"));
+    stage
+}
+
+/// Runs an action while every exchange is at fault, and returns the stage for a look at what was done.
+fn run_in_trouble(action: &str, owner: &str, name: &str, trouble: &Trouble, stdout: &str, code: i32) -> Stage {
+    let stage = with_short_limits(owner);
+    trouble.befall(&stage);
+    let ended = stage.run([action]);
+    assert_eq!((ended.stdout.as_str(), ended.code()), (stdout, code), "{name}: {ended:?}");
+    assert!(ended.elapsed <= Duration::from_millis(400 + 1000), "{name}: {ended:?}");
+    ended.tells(&[IP]);
+    stage
+}
+
+#[test]
+fn a_status_is_unknown_while_a_fault_lasts_and_ends_in_time() {
+    each_at_once(&passing_troubles(), |(name, trouble)| {
+        for owner in [ME, PEER] {
+            run_in_trouble("status", owner, name, trouble, UNKNOWN, 4);
+        }
+    });
+}
+
+#[test]
+fn a_start_fails_while_a_fault_lasts_and_ends_in_time() {
+    each_at_once(&passing_troubles(), |(name, trouble)| {
+        let stage = run_in_trouble("start", PEER, name, trouble, NOT_MAPPED, 1);
+        assert_eq!(stage.ec2.changes(), [""; 0], "{name}: start acted on an answer that it cannot trust");
+    });
+}
+
+#[test]
+fn a_stop_fails_while_a_fault_lasts_ends_in_time_and_leaves_its_mark() {
+    each_at_once(&passing_troubles(), |(name, trouble)| {
+        let stage = run_in_trouble("stop", ME, name, trouble, NOT_DISOWNED, 1);
+        assert_eq!(stage.ec2.changes(), [""; 0], "{name}: stop acted on an answer that it cannot trust");
+        assert!(stage.has_mark("stop-failed"), "{name}");
+    });
+}
+
+#[test]
+fn a_fault_that_passes_is_told_and_got_over() {
+    each_at_once(&passing_troubles(), |(name, trouble)| {
+        let Trouble::Answer(answer) = trouble else { return };
+        for (action, owner, stdout, code) in
+            [("status", ME, RUNNING, 0), ("status", PEER, STOPPED, 3), ("start", PEER, ASSOCIATED, 0), ("stop", ME, DISOWNED, 0)]
+        {
+            let stage = Stage::new();
+            stage.ec2.give(IP, owner);
+            stage.ec2.answer_once("DescribeAddresses", answer.clone());
+            let ended = stage.run([action]);
+            assert_eq!((ended.stdout.as_str(), ended.code()), (stdout, code), "{name}: {ended:?}");
+            ended.tells(&["trying again"]);
+            assert!(!stage.has_mark("stop-failed"), "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_broken_connection_is_got_over() {
+    each_at_once(&[Fault::Reset, Fault::LoseAnswer, Fault::Half], |&fault| {
+        for (action, owner, stdout) in [("status", ME, RUNNING), ("start", PEER, ASSOCIATED), ("stop", ME, DISOWNED)] {
+            let stage = Stage::new();
+            stage.ec2.give(IP, owner);
+            let broken = AtomicBool::new(false);
+            stage.cut_in(move |_| if broken.swap(true, Ordering::SeqCst) { Fault::None } else { fault });
+            let ended = stage.run([action]);
+            ended.says(stdout, 0);
+            ended.tells(&["trying again"]);
+        }
+    });
+}
+
+#[test]
+fn an_error_that_trying_again_does_not_mend_is_final() {
+    let cases = [
+        (403, "UnauthorizedOperation", "IAM policy"),
+        (401, "AuthFailure", "keys"),
+        (403, "SignatureDoesNotMatch", "keys"),
+        (401, "InvalidClientTokenId", "keys"),
+        (400, "InvalidAddress.NotFound", "ELASTIC_IP"),
+        (400, "ExpiredToken", "credentials"),
+        (400, "OptInRequired", "region"),
+        (400, "SomethingNew", "SomethingNew"),
+        (404, "NotFound", "404"),
+    ];
+    each_at_once(&cases, |&(status, code, remedy)| {
+        for (action, stdout, exit) in [("status", UNKNOWN, 4), ("start", NOT_MAPPED, 1), ("stop", NOT_DISOWNED, 1)] {
+            let stage = Stage::with_the_address();
+            stage.ec2.answer("", Answer::error(status, code));
+            let ended = stage.run([action]);
+            ended.says(stdout, exit);
+            ended.complains_once_of(&[IP, code, remedy]);
+            assert_eq!(stage.ec2.actions(), ["DescribeAddresses"], "{action}, {code}");
+        }
+    });
+}
+
+#[test]
+fn a_missing_permission_is_named_with_the_call_that_lacks_it() {
+    for (action, owner, call) in [
+        ("status", ME, "DescribeAddresses"),
+        ("start", PEER, "DescribeAddresses"),
+        ("start", PEER, "AssociateAddress"),
+        ("stop", ME, "DescribeAddresses"),
+        ("stop", ME, "DisassociateAddress"),
+    ] {
+        let stage = Stage::new();
+        stage.ec2.give(IP, owner);
+        stage.ec2.answer(call, Answer::error(403, "UnauthorizedOperation"));
+        stage.run([action]).complains_once_of(&["UnauthorizedOperation", &format!("ec2:{call}")]);
+    }
+}
+
+#[test]
+fn what_a_peer_says_comes_out_as_one_line_without_control_characters() {
+    let stage = Stage::with_the_address();
+    let message = "no&#10;running&#x9b;31m&#x202e;OK\u{e9}";
+    let body = format!("<Response><Errors><Error><Code>Odd\u{7}Code</Code><Message>{message}</Message></Error></Errors></Response>");
+    stage.ec2.answer("", Answer::new(400, body.replace('\u{7}', "&#9;")));
+    let ended = stage.run(["status"]);
+    ended.says(UNKNOWN, 4);
+    ended.complains_once_of(&["no\\nrunning\\u{9b}31m\\u{202e}OK\\u{e9}"]);
+}
+
+#[test]
+fn an_associate_that_was_done_though_its_answer_was_lost_is_seen_and_not_done_again() {
+    for answer in [Answer::error(500, "InternalError"), Answer::new(200, "<html/>"), Answer::new(200, "")] {
+        let stage = Stage::with_the_address_at_the_peer();
+        stage.ec2.do_but_answer_once("AssociateAddress", answer);
+        stage.run(["start"]).says(ASSOCIATED, 0);
+        assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "AssociateAddress", "DescribeAddresses"]);
+    }
+}
+
+/// Spoils the first exchange of this action on the way.
+fn spoil_first(stage: &Stage, action: &str, fault: Fault) {
+    let (needle, spoilt) = (format!("Action={action}&"), AtomicBool::new(false));
+    stage.cut_in(move |request| {
+        let now = request.contains(&needle) && !spoilt.swap(true, Ordering::SeqCst);
+        if now { fault } else { Fault::None }
+    });
+}
+
+#[test]
+fn a_change_whose_answer_is_lost_on_the_way_is_looked_for_before_it_is_made_again() {
+    for fault in [Fault::LoseAnswer, Fault::Half] {
+        for (action, owner, change, stdout) in
+            [("start", PEER, "AssociateAddress", ASSOCIATED), ("stop", ME, "DisassociateAddress", DISOWNED)]
+        {
+            let stage = Stage::new();
+            stage.ec2.give(IP, owner);
+            spoil_first(&stage, change, fault);
+            stage.run([action]).says(stdout, 0);
+            assert_eq!(stage.ec2.actions(), ["DescribeAddresses", change, "DescribeAddresses"], "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_change_that_was_lost_on_the_way_is_made_again_after_a_look() {
+    for (action, owner, change, stdout) in [("start", PEER, "AssociateAddress", ASSOCIATED), ("stop", ME, "DisassociateAddress", DISOWNED)]
+    {
+        let stage = Stage::new();
+        stage.ec2.give(IP, owner);
+        spoil_first(&stage, change, Fault::Reset);
+        stage.run([action]).says(stdout, 0);
+        assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DescribeAddresses", change]);
+    }
+}
+
+#[test]
+fn a_change_that_is_never_answered_is_not_called_done_nor_undone_and_a_rerun_settles_it() {
+    for (action, owner, change, failed, stdout) in [
+        ("start", PEER, "AssociateAddress", NOT_MAPPED, ASSOCIATED),
+        ("stop", ME, "DisassociateAddress", NOT_DISOWNED, "elastic-ip remapper: I do not have 203.0.113.25\n"),
+    ] {
+        let stage = with_short_limits(owner);
+        spoil_first(&stage, change, Fault::HoldAnswer);
+        let ended = stage.run([action]);
+        ended.says(failed, 1);
+        ended.tells(&["whether it took effect is not known"]);
+        assert!(ended.elapsed <= Duration::from_millis(400 + 1000), "{ended:?}");
+        stage.run([action]).says(stdout, 0);
+        assert_eq!(stage.ec2.changes(), [change]);
+    }
+}
+
+#[test]
+fn a_throttled_change_is_made_later() {
+    for (action, owner, change, stdout) in [("start", PEER, "AssociateAddress", ASSOCIATED), ("stop", ME, "DisassociateAddress", DISOWNED)]
+    {
+        let stage = Stage::new();
+        stage.ec2.give(IP, owner);
+        stage.ec2.answer_once(change, Answer::error(503, "RequestLimitExceeded"));
+        let ended = stage.run([action]);
+        ended.says(stdout, 0);
+        ended.tells(&["RequestLimitExceeded", "trying again"]);
+        assert_eq!(stage.ec2.changes(), [change, change]);
+    }
+}
+
+#[test]
+fn a_lost_stop_leaves_the_address_to_a_peer_that_has_taken_it_since() {
+    let stage = Stage::with_the_address();
+    let old = stage.ec2.association(IP).unwrap();
+    stage.ec2.answer_once("DisassociateAddress", Answer::error(500, "InternalError"));
+    let before = mine(&[("associationId", &old)]);
+    stage.ec2.answer_once("DescribeAddresses", Answer::addresses(&before));
+    stage.ec2.give(IP, PEER);
+    assert_eq!(stage.run(["stop"]).code(), 0);
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
+    assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DisassociateAddress", "DescribeAddresses"]);
+}
+
+#[test]
+fn a_describe_that_lags_behind_an_acknowledged_associate_is_no_failure() {
+    let stage = Stage::with_the_address_at_the_peer();
+    // EC2 goes on showing the peer.
+    let old = mine(&[("instanceId", PEER)]);
+    stage.ec2.answer("DescribeAddresses", Answer::addresses(&old));
+    stage.run(["start"]).says(ASSOCIATED, 0);
+    assert_eq!(stage.ec2.changes(), ["AssociateAddress"]);
+}
+
+#[test]
+fn after_a_failed_stop_status_is_unknown_until_a_stop_or_a_start_succeeds() {
+    for (action, after) in [("stop", (STOPPED, 3)), ("start", (RUNNING, 0))] {
+        let stage = Stage::with_the_address();
+        stage.ec2.answer_once("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
+        stage.run(["stop"]).says(NOT_DISOWNED, 1);
+        assert!(stage.has_mark("stop-failed"));
+        // Heartbeat reboots a machine that calls the address its own after a failed stop.
+        let status = stage.run(["status"]);
+        status.says(UNKNOWN, 4);
+        status.complains_once_of(&[IP, "a stop failed"]);
+        assert_eq!(stage.run([action]).code(), 0);
+        assert!(!stage.has_mark("stop-failed"));
+        stage.run(["status"]).says(after.0, after.1);
+    }
+}
+
+#[test]
+fn a_failed_start_keeps_the_mark_of_a_failed_stop() {
+    let stage = Stage::with_the_address_at_the_peer();
+    stage.ec2.answer_once("DescribeAddresses", Answer::error(403, "UnauthorizedOperation"));
+    stage.run(["stop"]).says(NOT_DISOWNED, 1);
+    stage.ec2.answer("AssociateAddress", Answer::error(403, "UnauthorizedOperation"));
+    stage.run(["start"]).says(NOT_MAPPED, 1);
+    assert!(stage.has_mark("stop-failed"));
+}
+
+#[test]
+fn a_stop_after_a_failed_stop_ends_within_two_seconds() {
+    let stage = Stage::with_the_address();
+    stage.ec2.answer_once("DescribeAddresses", Answer::error(403, "UnauthorizedOperation"));
+    stage.run(["stop"]).says(NOT_DISOWNED, 1);
+    stage.cut_in(|_| Fault::Silence);
+    let ended = stage.run(["stop"]);
+    ended.says(NOT_DISOWNED, 1);
+    assert!(ended.elapsed < Duration::from_secs(3), "{ended:?}");
+}
+
+#[test]
+fn a_stop_that_could_not_even_begin_leaves_the_mark_too() {
+    let stage = Stage::with_the_address();
+    stage.remove(stage::AWSSECRET);
+    stage.write_secret(stage::AWSSECRET, "one-word");
+    assert_eq!(stage.run(["stop"]).code(), 6);
+    assert!(stage.has_mark("stop-failed"));
+}
+
+#[test]
+fn a_mark_that_cannot_be_written_is_told() {
+    let stage = Stage::with_the_address();
+    stage.write("state", "a file where a folder must be");
+    stage.configure("STATE_DIR=/state");
+    stage.ec2.answer("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
+    let ended = stage.run(["stop"]);
+    ended.says(NOT_DISOWNED, 1);
+    ended.tells(&["cannot leave a mark of the failed stop", IP]);
+}
+
+#[test]
+fn marks_are_kept_where_the_configuration_says() {
+    let stage = Stage::with_the_address();
+    stage.configure("STATE_DIR=/var/lib/elastic-ip");
+    stage.ec2.answer("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
+    stage.run(["stop"]);
+    assert!(stage.path("var/lib/elastic-ip").join(format!("{IP}.stop-failed")).exists());
+    assert!(!stage.path("run").exists());
+}
+
+#[test]
+fn a_dry_run_of_a_stop_that_fails_leaves_no_mark() {
+    let stage = Stage::with_the_address();
+    stage.ec2.answer("", Answer::error(403, "UnauthorizedOperation"));
+    stage.run(["--dry-run", "stop"]).says(NOT_DISOWNED, 1);
+    assert!(!stage.has_mark("stop-failed"));
+}

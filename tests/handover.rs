@@ -1,0 +1,184 @@
+//! `RELEASE_ON_STOP=no`: stop leaves the address where it is until a peer takes it.
+
+mod stage;
+
+use std::fs;
+
+use stage::{IP, ME, PEER, Stage};
+
+const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
+const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
+const HAVE_NOT: &str = "elastic-ip remapper: I do not have 203.0.113.25\n";
+const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
+const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
+const HANDED_OVER: &str = "elastic-ip remapper: I have 203.0.113.25\nstopped\n";
+
+/// A stage whose instance has the address and hands it over at a stop.
+fn owner() -> Stage {
+    let stage = Stage::with_the_address();
+    stage.configure("RELEASE_ON_STOP=no");
+    stage
+}
+
+#[test]
+fn stop_changes_nothing_in_ec2_and_leaves_its_mark() {
+    let stage = owner();
+    let ended = stage.run(["stop"]);
+    ended.says(DISOWNED, 0);
+    ended.complains_once_of(&[IP, ME, "until a peer takes it"]);
+    assert_eq!(stage.ec2.actions(), ["DescribeAddresses"]);
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(ME));
+    assert!(stage.has_mark("handed-over"));
+    assert!(!stage.has_mark("stop-failed"));
+}
+
+#[test]
+fn status_tells_ec2s_truth_and_this_nodes_while_the_mark_stands() {
+    let stage = owner();
+    stage.run(["stop"]);
+    for _ in 0..2 {
+        let ended = stage.run(["status"]);
+        ended.says(HANDED_OVER, 3);
+        ended.complains_once_of(&[IP, "until a peer takes it"]);
+    }
+    assert!(stage.has_mark("handed-over"));
+}
+
+#[test]
+fn a_second_stop_is_as_good_as_the_first() {
+    let stage = owner();
+    for _ in 0..2 {
+        stage.run(["stop"]).says(DISOWNED, 0);
+    }
+    assert_eq!(stage.ec2.changes(), [""; 0]);
+    stage.run(["status"]).says(HANDED_OVER, 3);
+}
+
+#[test]
+fn start_takes_the_mark_away_without_a_change_in_ec2() {
+    let stage = owner();
+    stage.run(["stop"]);
+    stage.run(["start"]).says(ASSOCIATED, 0);
+    assert!(!stage.has_mark("handed-over"));
+    assert_eq!(stage.ec2.changes(), [""; 0]);
+    stage.run(["status"]).says(RUNNING, 0);
+}
+
+#[test]
+fn a_status_that_finds_the_address_elsewhere_takes_the_mark_away() {
+    let stage = owner();
+    stage.run(["stop"]);
+    stage.ec2.give(IP, PEER);
+    stage.run(["status"]).says(STOPPED, 3);
+    assert!(!stage.has_mark("handed-over"));
+    // When the address comes back, somebody has given it to this instance on purpose.
+    stage.ec2.give(IP, ME);
+    stage.run(["status"]).says(RUNNING, 0);
+}
+
+#[test]
+fn a_status_that_cannot_tell_keeps_the_mark() {
+    let stage = owner();
+    stage.run(["stop"]);
+    stage.ec2.answer_once("DescribeAddresses", stage::Answer::error(403, "UnauthorizedOperation"));
+    stage.run(["status"]).says("unknown\n", 4);
+    stage.run(["status"]).says(HANDED_OVER, 3);
+}
+
+#[test]
+fn a_peers_start_takes_the_address_over_without_a_moment_without_an_owner() {
+    let stage = owner();
+    stage.run(["stop"]);
+    let peer = Stage::new();
+    peer.configure(&format!("MY_ID={PEER}\nAWS_ENDPOINT_URL_EC2={}", stage.ec2.url()));
+    assert_eq!(peer.run(["start"]).code(), 0);
+    assert_eq!(stage.ec2.changes(), ["AssociateAddress"]);
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
+    stage.run(["stop"]).says(HAVE_NOT, 0);
+    assert!(!stage.has_mark("handed-over"));
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
+}
+
+#[test]
+fn a_stop_of_what_is_not_mine_leaves_no_mark() {
+    for owner in [None, Some(PEER)] {
+        let stage = Stage::new();
+        stage.configure("RELEASE_ON_STOP=no");
+        if let Some(owner) = owner {
+            stage.ec2.give(IP, owner);
+        }
+        stage.run(["stop"]).says(HAVE_NOT, 0);
+        assert!(!stage.has_mark("handed-over"));
+    }
+}
+
+#[test]
+fn what_cannot_be_remembered_is_released_instead() {
+    let stage = owner();
+    stage.write("state", "a file where a folder must be");
+    stage.configure("STATE_DIR=/state");
+    let ended = stage.run(["stop"]);
+    ended.says(DISOWNED, 0);
+    ended.tells(&["cannot write the mark of the handover", "releasing it instead"]);
+    assert_eq!(stage.ec2.owner(IP), None);
+    stage.run(["status"]).says(STOPPED, 3);
+}
+
+#[test]
+fn a_handover_ends_the_doubt_of_a_failed_stop() {
+    let stage = owner();
+    stage.ec2.answer_once("DescribeAddresses", stage::Answer::error(403, "UnauthorizedOperation"));
+    assert_eq!(stage.run(["stop"]).code(), 1);
+    assert!(stage.has_mark("stop-failed"));
+    stage.run(["stop"]).says(DISOWNED, 0);
+    assert!(!stage.has_mark("stop-failed"));
+    stage.run(["status"]).says(HANDED_OVER, 3);
+}
+
+#[test]
+fn a_stop_that_releases_after_all_takes_the_mark_away() {
+    let stage = owner();
+    stage.run(["stop"]);
+    stage.configure("RELEASE_ON_STOP=yes");
+    stage.run(["stop"]).says(DISOWNED, 0);
+    assert_eq!(stage.ec2.owner(IP), None);
+    assert!(!stage.has_mark("handed-over"));
+}
+
+#[test]
+fn a_reboot_that_loses_the_mark_does_no_harm() {
+    let stage = owner();
+    stage.run(["stop"]);
+    fs::remove_dir_all(stage.path("run")).unwrap();
+    stage.run(["status"]).says(RUNNING, 0);
+    stage.run(["start"]).says(ASSOCIATED, 0);
+}
+
+#[test]
+fn a_dry_run_leaves_no_mark_and_takes_none_away() {
+    let stage = owner();
+    stage.run(["--dry-run", "stop"]).says("", 0);
+    assert!(!stage.has_mark("handed-over"));
+    stage.run(["stop"]);
+    assert_eq!(stage.run(["--dry-run", "start"]).code(), 0);
+    assert!(stage.has_mark("handed-over"));
+}
+
+#[test]
+fn try_restart_and_force_reload_leave_the_mark_alone() {
+    for action in ["try-restart", "force-reload"] {
+        let stage = owner();
+        stage.run(["stop"]);
+        assert_eq!(stage.run([action]).code(), 0);
+        assert!(stage.has_mark("handed-over"));
+    }
+}
+
+#[test]
+fn each_address_has_its_own_mark() {
+    let stage = owner();
+    stage.ec2.give("203.0.113.26", ME);
+    stage.run([IP, "stop"]).says(DISOWNED, 0);
+    stage.run([IP, "status"]).says(HANDED_OVER, 3);
+    stage.run(["203.0.113.26", "status"]).says("elastic-ip remapper: I have 203.0.113.26\nrunning\n", 0);
+}
