@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use crate::address::{InstanceId, Target};
 use crate::ec2::{Address, Ec2, Error, Kind};
-use crate::marks::{Mark, Marks};
-use crate::plan::{LetGo, Outcome, Release, Take, Takeover, is_mine};
+use crate::marks::Marks;
+use crate::plan::{LetGo, Memory, Outcome, Release, Take, Takeover, is_mine};
 use crate::retry::{self, Deadline, Transient};
 
 /// How to act.
@@ -42,10 +42,7 @@ impl Agent {
         let what = format!("start of {target}");
         let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan).await);
         let outcome = taken.await.map_err(|error| self.verdict(&error))??;
-        if outcome == Outcome::Mine && !self.rules.dry_run {
-            self.marks.clear(Mark::HandedOver, target);
-            self.marks.clear(Mark::StopFailed, target);
-        }
+        self.remember(target, |memory| memory.after_start(Some(outcome)));
         Ok(outcome)
     }
 
@@ -55,28 +52,36 @@ impl Agent {
         let what = format!("stop of {target}");
         let released = retry::until(self.deadline, &what, async || self.let_go(target, &mut plan).await);
         let outcome = released.await.map_err(|error| self.verdict(&error))?;
-        if !self.rules.dry_run {
-            self.marks.clear(Mark::StopFailed, target);
-            if outcome != Outcome::HandedOver {
-                self.marks.clear(Mark::HandedOver, target);
-            }
-        }
+        self.remember(target, |memory| memory.after_stop(Some(outcome)));
         Ok(outcome)
     }
 
     /// Whether this instance has the address. The error is the reason why that cannot be told, in one line.
     pub async fn status(&self, target: Target) -> Result<Outcome, String> {
-        if self.marks.stands(Mark::StopFailed, target) {
-            return Err("a stop failed earlier, and whether it took effect is not known; run start or stop again".to_owned());
+        let failed = "a stop failed earlier, and whether it took effect is not known; run start or stop again";
+        let memory = self.marks.read(target);
+        if memory.stop_failed {
+            return Err(failed.to_owned());
         }
         let what = format!("status of {target}");
         let described = retry::until(self.deadline, &what, async || self.ec2.describe(target).await);
-        let address = described.await.map_err(|error| self.verdict(&error))?;
-        if !is_mine(&address, &self.me) {
-            self.marks.clear(Mark::HandedOver, target);
-            return Ok(Outcome::NotMine);
+        let mine = is_mine(&described.await.map_err(|error| self.verdict(&error))?, &self.me);
+        self.remember(target, |memory| memory.after_describe(mine));
+        memory.judge(mine).ok_or_else(|| failed.to_owned())
+    }
+
+    fn hand_over(&self, target: Target) -> Result<(), String> {
+        let before = self.marks.read(target);
+        self.marks.change(target, before, before.after_stop(Some(Outcome::HandedOver)))
+    }
+
+    /// Changes what later calls know of an address.
+    fn remember(&self, target: Target, change: impl Fn(Memory) -> Memory) {
+        let before = self.marks.read(target);
+        let after = if self.rules.dry_run { before } else { change(before) };
+        if let Err(error) = self.marks.change(target, before, after) {
+            log::warn!("{target}: {error}; mend that by hand, for later calls go by it");
         }
-        Ok(if self.marks.stands(Mark::HandedOver, target) { Outcome::HandedOver } else { Outcome::Mine })
     }
 
     /// One attempt. The inner error is final.
@@ -122,13 +127,13 @@ impl Agent {
                     log::info!("{target}: would leave it with {me} until a peer takes it");
                     return Ok(Outcome::Rehearsed);
                 }
-                LetGo::HandOver => match self.marks.set(Mark::HandedOver, target) {
+                LetGo::HandOver => match self.hand_over(target) {
                     Ok(()) => {
                         log::info!("{target}: stays with {me} until a peer takes it (RELEASE_ON_STOP=no)");
                         return Ok(Outcome::HandedOver);
                     }
                     Err(error) => {
-                        log::warn!("{target}: cannot write the mark of the handover: {error}; releasing it instead");
+                        log::warn!("{target}: the handover cannot be marked: {error}; releasing it instead");
                         plan.cannot_hand_over();
                     }
                 },

@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::credentials::{self, Places};
 use crate::ec2::{Ec2, Endpoint, Limits};
 use crate::instance;
-use crate::marks::{Mark, Marks};
+use crate::marks::Marks;
 use crate::metadata::Metadata;
 use crate::plan::Outcome;
 use crate::retry::Deadline;
@@ -82,8 +82,9 @@ fn remember_failures(config: &Config, done: Option<&Done>) {
         if stopped {
             continue;
         }
-        if let Err(error) = marks.set(Mark::StopFailed, target) {
-            log::warn!("{target}: cannot leave a mark of the failed stop: {error}; status may still call it running");
+        let before = marks.read(target);
+        if let Err(error) = marks.change(target, before, before.after_stop(None)) {
+            log::warn!("{target}: the failed stop cannot be marked: {error}; status may still call it running");
         }
     }
 }
@@ -143,7 +144,7 @@ async fn caught(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
 
 fn limit(action: Action, config: &Config) -> Duration {
     let marks = Marks::new(config.state_dir.clone());
-    let again = config.targets.iter().any(|&target| marks.stands(Mark::StopFailed, target));
+    let again = config.targets.iter().any(|&target| marks.read(target).stop_failed);
     match action {
         Action::Start | Action::Restart => config.timeouts.start,
         Action::Stop if again => STOP_AGAIN.min(config.timeouts.stop),

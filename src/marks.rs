@@ -3,20 +3,12 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::address::Target;
+use crate::plan::Memory;
 
-/// One thing to remember about an address. The mark's existence is all it says, so that none can be half written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// This node has stopped holding the address, which stays until a peer takes it.
-    HandedOver,
-    /// A stop failed, so nobody may conclude from EC2's word that this node still claims the address.
-    StopFailed,
-}
-
-/// The folder of the marks.
+/// The folder of the marks: an empty file for each thing that is remembered of an address, so that none can be half written.
 #[derive(Clone, Debug)]
 pub struct Marks {
     folder: PathBuf,
@@ -29,33 +21,47 @@ impl Marks {
         Self { folder }
     }
 
-    /// Whether the mark stands.
+    /// What is remembered of an address.
     #[must_use]
-    pub fn stands(&self, mark: Mark, target: Target) -> bool {
-        self.path(mark, target).exists()
+    pub fn read(&self, target: Target) -> Memory {
+        Memory { handed_over: self.handed_over(target).exists(), stop_failed: self.stop_failed(target).exists() }
     }
 
-    /// Makes the mark, and the folder where it is missing.
-    pub fn set(&self, mark: Mark, target: Target) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o755).create(&self.folder)?;
-        File::create(self.path(mark, target)).map(drop)
-    }
-
-    /// Takes the mark away, if it stands.
-    pub fn clear(&self, mark: Mark, target: Target) {
-        let path = self.path(mark, target);
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            Err(error) => log::warn!("{target}: cannot remove {}: {error}; remove it by hand", path.display()),
+    /// Changes what is remembered of an address. Only marks that differ are touched, for another call may be changing the others.
+    /// The error is one line with the file and the reason.
+    pub fn change(&self, target: Target, from: Memory, to: Memory) -> Result<(), String> {
+        if from.handed_over != to.handed_over {
+            self.put(&self.handed_over(target), to.handed_over)?;
         }
+        if from.stop_failed != to.stop_failed {
+            self.put(&self.stop_failed(target), to.stop_failed)?;
+        }
+        Ok(())
     }
 
-    fn path(&self, mark: Mark, target: Target) -> PathBuf {
-        let ending = match mark {
-            Mark::HandedOver => "handed-over",
-            Mark::StopFailed => "stop-failed",
-        };
-        self.folder.join(format!("{target}.{ending}"))
+    fn put(&self, path: &Path, stands: bool) -> Result<(), String> {
+        let done = if stands { self.create(path) } else { remove(path) };
+        let verb = if stands { "write" } else { "remove" };
+        done.map_err(|error| format!("cannot {verb} {}: {error}", path.display()))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o755).create(&self.folder)?;
+        File::create(path).map(drop)
+    }
+
+    fn handed_over(&self, target: Target) -> PathBuf {
+        self.folder.join(format!("{target}.handed-over"))
+    }
+
+    fn stop_failed(&self, target: Target) -> PathBuf {
+        self.folder.join(format!("{target}.stop-failed"))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
+        _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! What start and stop do next, decided on what EC2 said last. Nothing here calls, waits or prints.
+//! What start and stop do next, decided on what EC2 said last, and what is remembered of them. Nothing here calls, waits or prints.
 
 use crate::address::{AssociationId, InstanceId};
 use crate::ec2::{Address, Association, Error, Kind, Owner};
@@ -22,6 +22,54 @@ pub enum Outcome {
 #[must_use]
 pub fn is_mine(address: &Address, me: &InstanceId) -> bool {
     matches!(&address.association, Some(Association { owner: Owner::Instance(owner), .. }) if owner == me)
+}
+
+/// What a node remembers of an address from one call to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// This node has stopped holding the address, which stays until a peer takes it.
+    pub handed_over: bool,
+    /// A stop failed, so nobody may conclude from EC2's word that this node still claims the address.
+    pub stop_failed: bool,
+}
+
+impl Memory {
+    /// What to remember after a start, of which `None` means that it failed.
+    #[must_use]
+    pub fn after_start(self, outcome: Option<Outcome>) -> Self {
+        match outcome {
+            Some(Outcome::Mine) => Self::default(),
+            _ => self,
+        }
+    }
+
+    /// What to remember after a stop, of which `None` means that it failed.
+    #[must_use]
+    pub fn after_stop(self, outcome: Option<Outcome>) -> Self {
+        match outcome {
+            None => Self { stop_failed: true, ..self },
+            Some(Outcome::Rehearsed) => self,
+            Some(outcome) => Self { handed_over: outcome == Outcome::HandedOver, stop_failed: false },
+        }
+    }
+
+    /// What to remember once a describe has shown whether the address is this instance's: a peer that has taken it ends a
+    /// handover.
+    #[must_use]
+    pub fn after_describe(self, mine: bool) -> Self {
+        Self { handed_over: self.handed_over && mine, ..self }
+    }
+
+    /// What status says once a describe has shown whether the address is this instance's. `None` is for what cannot be told.
+    #[must_use]
+    pub fn judge(self, mine: bool) -> Option<Outcome> {
+        match (mine, self) {
+            (_, Self { stop_failed: true, .. }) => None,
+            (false, _) => Some(Outcome::NotMine),
+            (true, Self { handed_over: true, .. }) => Some(Outcome::HandedOver),
+            (true, _) => Some(Outcome::Mine),
+        }
+    }
 }
 
 /// What was described may be used again only where the failed call has surely changed nothing.
