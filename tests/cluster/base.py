@@ -115,9 +115,10 @@ def write_program(where: Path, text: str):
 
 def unpack(where: Path):
     """Lays the layer out below `where`."""
+    layer, = STORE.glob("base-*.tar")
     where.mkdir()
     subprocess.run(["tar", "--extract", "--xattrs", "--xattrs-include=*", "--directory", where,
-                    "--file", path()], check=True)
+                    "--file", layer], check=True)
 
 
 if __name__ == "__main__":

@@ -51,18 +51,19 @@ class Configuration:
 class Cluster:
     def __init__(self, package: Path, number: int = 0):
         """`number` keeps clusters apart that share a sandbox."""
+        self.package = package
         self.place = MOUNT / str(number)
         self.tag = f"c{number}"
         self.nodes: dict[str, Node] = {}
         self.garbled = 0
         self.closing = contextlib.ExitStack()
         try:
-            self.build(package, number)
+            self.build(number)
         except BaseException:
             self.close()
             raise
 
-    def build(self, package: Path, number: int):
+    def build(self, number: int):
         self.place.mkdir(parents=True)
         layer = MOUNT / f"base-{number}"
         base.unpack(layer)
@@ -105,13 +106,15 @@ class Cluster:
                 }],
             })
             node.boot()
-            self.install(node, package)
+            self.install(node)
+        assert not self.calls_of_nodes(), "installing the package called EC2"
 
-    def install(self, node: Node, package: Path):
-        shutil.copyfile(package, node.file("tmp/elastic-ip.deb"))
+    def install(self, node: Node):
+        """Installs the package, or installs it again as an upgrade does."""
+        shutil.copyfile(self.package, node.file("tmp/elastic-ip.deb"))
         node.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "--no-install-recommends",
-                 "-o", "DPkg::Options::=--force-unsafe-io", "-o", "DPkg::Options::=--force-confnew",
-                 "install", "/tmp/elastic-ip.deb", timeout=120)
+                 "-o", "DPkg::Options::=--force-unsafe-io", "-o", "DPkg::Options::=--force-confold",
+                 "install", "--reinstall", "/tmp/elastic-ip.deb", timeout=120)
 
     def configure(self, configuration: Configuration):
         """The article's three files and the package's one, the same on both nodes."""
@@ -224,11 +227,16 @@ class Cluster:
         return [f"{line}" for node in self.nodes.values() for line in node.log()
                 if COMPLAINT.search(line) and not any(known in line for known in KNOWN_COMPLAINTS)]
 
-    def mutations(self, since: float = 0) -> list[tuple[str, str]]:
-        """(node, action) of each call by a node that changed something, or tried to."""
+    def calls_of_nodes(self, since: float = 0) -> list[tuple[str, str]]:
+        """(node, action) of each call by a node."""
         names = {address: name for name, address in self.public.items()}
         return [(names[call.source], call.action) for call in self.ec2.calls(since)
-                if call.source in names and not call.action.startswith("Describe")]
+                if call.source in names]
+
+    def mutations(self, since: float = 0) -> list[tuple[str, str]]:
+        """Those that changed something, or tried to."""
+        return [(name, action) for name, action in self.calls_of_nodes(since)
+                if not action.startswith("Describe")]
 
     def close(self):
         self.closing.close()

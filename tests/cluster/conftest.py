@@ -68,6 +68,8 @@ class Scenario:
         return seconds
 
     def assert_nothing_is_amiss(self):
+        if self.machines.garbled:
+            self.figure(f"heartbeat garbled its own start {self.machines.garbled} times")
         for node in self.machines.nodes.values():
             assert node.reboots() == [], f"{node.name} rebooted"
         unexplained = [line for line in self.machines.complaints()

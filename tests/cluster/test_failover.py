@@ -249,6 +249,30 @@ def test_a_node_that_cannot_reach_ec2_is_not_rebooted(cluster):
     settled(machines, "server1")
 
 
+def test_an_upgrade_on_the_active_node_leaves_the_address_alone(cluster):
+    machines = cluster()
+    running(machines)
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        machines.install(machines.nodes["server1"])
+    machines.assert_held_by("server1")
+    assert machines.mutations(begun) == []
+    assert history.owners() == [machines.instances["server1"]]
+
+
+def test_an_instance_role_and_the_metadata_service_are_enough(cluster):
+    machines = cluster(defaults={"AWS_PARAMS": ""})
+    node = machines.nodes["server2"]
+    node.file("root/.awssecret").unlink()
+    started = node.run("/etc/init.d/elastic-ip", "start")
+    assert started.stdout == (f"elastic-ip remapper: IP {ADDRESS} associated with "
+                              f"{machines.instances['server2']}\n")
+    machines.assert_held_by("server2")
+    stopped = node.run("/etc/init.d/elastic-ip", "stop")
+    assert stopped.stdout == f"elastic-ip remapper: IP {ADDRESS} disowned\n"
+    machines.assert_statuses(None, {"server1": NOT_MINE, "server2": NOT_MINE})
+
+
 def expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, what):
     seconds = cluster.figure_without_owner(f"RELEASE_ON_STOP={release}, {what}", history)
     released = [name for name, action in machines.mutations(begun) if action == "DisassociateAddress"]
