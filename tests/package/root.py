@@ -145,11 +145,14 @@ class Root:
         return self.run("apt-get", "install", "-qy", "--no-install-recommends", "--reinstall", self.add(deb))
 
     def files(self):
-        """Each path with its kind, mode, owner, time, link target and, for a file, contents."""
+        """Each path with its kind, mode, owner and link target, and but for a folder its time and contents."""
         prune = []
         for name in NOT_FILES + PACKAGE_BOOKS + ["/tmp"]:
             prune += ["-path", name, "-prune", "-o"]
-        listed = self.run("find", "/", *prune, "-printf", "%p\\t%y %m %u %g %l\\n").stdout
+        # insserv writes its books anew at each call, the same or not.
+        timeless = ["-type", "d", "-o", "-path", "/etc/init.d/.depend.*"]
+        time = ["(", *timeless, "-o", "-printf", " %T@", ")"]
+        listed = self.run("find", "/", *prune, "-printf", "%p\\t%y %m %u %g %l", *time, "-printf", "\\n").stdout
         files = dict(line.split("\t", 1) for line in listed.splitlines())
         summed = self.run("find", "/", *prune, "-type", "f", "-exec", "sha256sum", "-z", "{}", "+").stdout
         for entry in summed.rstrip("\0").split("\0"):

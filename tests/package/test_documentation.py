@@ -51,7 +51,7 @@ def test_the_man_page_is_clean(contents):
 
 def test_the_man_page_names_each_option_and_no_other(options, manual):
     section = manual.split("\nOPTIONS\n")[1].split("\nCONFIGURATION\n")[0]
-    assert set(re.findall(r"^ +(--[a-z-]+)", section, re.MULTILINE)) == options
+    assert set(re.findall(r"^ +(?:-[A-Za-z], )?(--[a-z-]+)", section, re.MULTILINE)) == options
 
 
 def test_the_man_page_names_each_action_and_configuration_name(manual):
