@@ -188,9 +188,10 @@ impl<'a> Settings<'a> {
     }
 
     fn warn_of_misspelling(&self) {
-        for Assignment { name, line, .. } in &self.assignments {
-            let near = NAMES.iter().map(|known| (strsim::osa_distance(name, known), known)).min();
-            if let Some((1..=2, known)) = near {
+        for Assignment { name, line, .. } in self.assignments.iter().filter(|assignment| !NAMES.contains(&assignment.name.as_str())) {
+            let distance = |known: &str| strsim::osa_distance(&name.to_ascii_uppercase(), &known.to_ascii_uppercase());
+            let near = NAMES.iter().map(|known| (distance(known), known)).min();
+            if let Some((..=2, known)) = near {
                 log::warn!("{} line {line}: {name} is not a name this program reads; did you mean {known}?", self.path.display());
             }
         }

@@ -117,10 +117,12 @@ pub async fn find(
     match in_files {
         Ok(credentials) => Ok(credentials),
         Err(error @ Error::Unfit(_)) => Err(error),
-        Err(before) => role::fetch(metadata, None).await.map_err(|error| match error {
+        Err(before) => role::fetch(metadata, None).await.map_err(|error| match (error, before) {
+            (Error::Nowhere, before) => before,
             // A file that may not be read is the likelier reason, and the one that can be mended.
-            Error::Nowhere => before,
-            error => error,
+            (Error::Unavailable(_), before @ Error::NotAllowed(_)) => before,
+            (Error::Unavailable(why), _) => Error::Unavailable(format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}")),
+            (error, _) => error,
         }),
     }
 }

@@ -7,8 +7,8 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
 
 use crate::escape::printable;
 
-/// The largest answer that is read, in bytes. EC2's answer about one address has 1 kB.
-const LIMIT: usize = 1024 * 1024;
+/// The largest answer that is read, in bytes. EC2's answer about one address has 1 kB, and with 50 long tags 40 kB.
+const LIMIT: usize = 256 * 1024;
 
 /// What came back.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub async fn exchange(request: RequestBuilder, limit: Duration) -> Result<Answer
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| told(&error))? {
         if body.len() + chunk.len() > LIMIT {
-            return Err(Error::Ambiguous("the answer is larger than 1 MiB".to_owned()));
+            return Err(Error::Ambiguous("the answer is larger than 256 KiB".to_owned()));
         }
         body.extend_from_slice(&chunk);
     }

@@ -393,7 +393,7 @@ fn a_mark_that_cannot_be_written_is_told() {
     stage.ec2.answer("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
     let ended = stage.run(["stop"]);
     ended.says(NOT_DISOWNED, 1);
-    ended.tells(&["cannot leave a mark of the failed stop", IP]);
+    ended.tells(&["the failed stop cannot be marked", IP]);
 }
 
 #[test]

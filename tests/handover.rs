@@ -119,7 +119,7 @@ fn what_cannot_be_remembered_is_released_instead() {
     stage.configure("STATE_DIR=/state");
     let ended = stage.run(["stop"]);
     ended.says(DISOWNED, 0);
-    ended.tells(&["cannot write the mark of the handover", "releasing it instead"]);
+    ended.tells(&["the handover cannot be marked", "releasing it instead"]);
     assert_eq!(stage.ec2.owner(IP), None);
     stage.run(["status"]).says(STOPPED, 3);
 }
