@@ -59,6 +59,7 @@ MISTAKES = {
     "no such file of keys": ((*GOOD, "AWS_PARAMS=--secrets-file=/nowhere"), None, ("start",)),
     "no such profile": ((*GOOD, "AWS_PARAMS=--profile=nobody"), None, ("start",)),
     "no metadata service": (NO_METADATA, None, ("status",)),
+    "no keys and no metadata service": ((*GOOD, *NO_METADATA), lambda m: (m.root / "root/.awssecret").unlink(), ("status",)),
     "EC2 is not reached by start": ((*GOOD, *UNREACHED), None, ("start",)),
     "EC2 is not reached by stop": ((*GOOD, *UNREACHED), None, ("stop",)),
     "EC2 is not reached by status": ((*GOOD, *UNREACHED), None, ("status",)),
