@@ -256,6 +256,13 @@ impl<'a> Settings<'a> {
             Some(setting) => PathBuf::from(setting.text),
             None => PathBuf::from("/run/elastic-ip"),
         };
+        let allow_reassociation = self.truth("ALLOW_REASSOCIATION", true)?;
+        let release_on_stop = self.truth("RELEASE_ON_STOP", true)?;
+        if !allow_reassociation && !release_on_stop {
+            log::warn!(
+                "RELEASE_ON_STOP=no leaves the address with its owner and ALLOW_REASSOCIATION=no forbids taking it: a peer never can; remove one"
+            );
+        }
         Ok(Config {
             targets: if named.is_empty() { self.targets()? } else { named },
             instance: self.instance()?,
@@ -270,8 +277,8 @@ impl<'a> Settings<'a> {
             only_profile: params.profile.clone(),
             profile: params.profile.or_else(|| Some(self.first(&["AWS_PROFILE"])?.text)).unwrap_or_else(|| "default".to_owned()),
             secrets_file: params.secrets_file.map(|path| below(root, &path)),
-            allow_reassociation: self.truth("ALLOW_REASSOCIATION", true)?,
-            release_on_stop: self.truth("RELEASE_ON_STOP", true)?,
+            allow_reassociation,
+            release_on_stop,
             timeouts: Timeouts {
                 start: self.seconds("START_TIMEOUT", 120)?,
                 stop: self.seconds("STOP_TIMEOUT", 10)?,
