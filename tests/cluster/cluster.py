@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,8 @@ KNOWN_COMPLAINTS = (
     # Started again where it happens: see restart_where_garbled.
     GARBLED,
 )
+# Longer than Heartbeat takes from one of its scripts to the next.
+REST = 0.5
 # Heartbeat garbles 2 of 7 cold starts: five in a row would be something else.
 MOST_GARBLED_STARTS = 5
 
@@ -209,10 +212,16 @@ class Cluster:
         self.wait_for_rest(seconds)
 
     def wait_for_rest(self, seconds: float = 60):
-        """No node is moving a resource."""
-        def moving(node: Node) -> bool:
-            return any("ResourceManager" in node.command_of(pid) for pid in node.heartbeat_processes())
-        self.wait_for(lambda: not any(map(moving, self.nodes.values())), seconds, "the resources to rest")
+        """No node is moving a resource. Heartbeat does so by one script after another, with
+        messages to itself between them: they must have been gone for a while."""
+        last = time.monotonic()
+
+        def at_rest() -> bool:
+            nonlocal last
+            if any(node.moves_resources() for node in self.nodes.values()):
+                last = time.monotonic()
+            return time.monotonic() - last > REST
+        self.wait_for(at_rest, seconds, "the resources to rest")
 
     def assert_held_by(self, name: str):
         """EC2 says so, and so does status on both nodes, byte for byte."""

@@ -75,8 +75,9 @@ class Node:
                    20, "the metadata service")
 
     def boot(self):
-        for plug in self.plugs.values():
+        for interface, plug in self.plugs.items():
             run("ip", "link", "set", plug, "up")
+            run("ip", "-n", self.network, "link", "set", interface, "up")
         with open(self.place / "boot.log", "ab") as log:
             self.machine = subprocess.Popen(
                 ["nsenter", f"--net=/run/netns/{self.network}",
@@ -95,6 +96,7 @@ class Node:
             # Looked up in the node's root only once it has one of its own.
             return "tini" in self.command_of(self.init) and self.file("dev/log").is_socket()
         wait_until(up, 20, f"{self.name} to boot")
+        self.run("nft", "flush", "ruleset")
 
     def is_up(self) -> bool:
         return self.machine is not None and self.machine.poll() is None
@@ -108,6 +110,10 @@ class Node:
             self.machine.wait()
         if self.heartbeat is not None:
             self.heartbeat.wait()
+        # The network namespace outlives the machine. What a dead machine loses must not: packets
+        # it had not sent yet; and, at its boot, its filter.
+        for interface in self.plugs:
+            run("ip", "-n", self.network, "link", "set", interface, "down")
         self.machine = self.init = self.heartbeat = None
 
     def close(self):
@@ -205,9 +211,15 @@ class Node:
                 command = self.command_of(int(entry.name))
                 # Heartbeat's daemons rename themselves (`heartbeat: master control process`); its
                 # shell scripts keep their path.
-                if inside and ("heartbeat" in os.readlink(entry / "exe") or "/heartbeat/" in command):
+                if inside and ("heartbeat" in os.readlink(entry / "exe") or
+                               "/heartbeat/" in command or "/etc/ha.d/" in command):
                     found.append(int(entry.name))
         return found
+
+    def moves_resources(self) -> bool:
+        """Whether one of Heartbeat's scripts is at work."""
+        return any(folder in self.command_of(pid) for pid in self.heartbeat_processes()
+                   for folder in ("/usr/share/heartbeat/", "/etc/ha.d/"))
 
     def is_garbled(self) -> bool:
         return any(GARBLED in line for line in self.log()[self.started_at:])
@@ -225,7 +237,11 @@ class Node:
 
     @staticmethod
     def command_of(pid: int) -> str:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        return command.replace(b"\0", b" ").decode(errors="replace")
 
 
 def run(*command: str):
