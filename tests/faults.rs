@@ -82,6 +82,7 @@ fn passing_troubles() -> Vec<(String, Trouble)> {
         ("a document type", [b"<!DOCTYPE a [<!ENTITY b \"i-0aaaaaaaaaaaaaaaa\">]>".as_slice(), &whole[39..]].concat()),
         ("2 MB", [whole.as_slice(), &vec![b' '; 2_000_000]].concat()),
         ("bytes that are not UTF-8", [&whole[..whole.len() - 40], b"\xff\xfe", &whole[whole.len() - 40..]].concat()),
+        ("deep nesting", "<a>".repeat(20_000).into_bytes()),
     ] {
         add(name, Trouble::Answer(Answer::new(200, body)));
     }

@@ -75,8 +75,8 @@ fn carry(mut client: TcpStream, server: &str, requests: &AtomicUsize, fault: &(d
     let mut server = TcpStream::connect(server)?;
     loop {
         let request = read_message(&mut client)?;
-        let fault = fault(&String::from_utf8_lossy(&request));
         requests.fetch_add(1, Ordering::SeqCst);
+        let fault = fault(&String::from_utf8_lossy(&request));
         match fault {
             Fault::Reset => return reset(&client),
             Fault::Silence => return wait_for_the_end(&mut client),
