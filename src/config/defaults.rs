@@ -37,6 +37,9 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Assignment>, String> {
     Ok(assignments)
 }
 
+/// What a shell takes for space within a line. Other blank characters, such as a no-break space, belong to a word.
+const BLANKS: [char; 2] = [' ', '\t'];
+
 fn assignment(content: &str, path: &Path) -> Result<Option<(String, Value)>, String> {
     if content.ends_with('\r') {
         return Err(format!("ends in CR LF, and a shell takes the CR as part of the value; run: sed -i 's/\\r$//' {}", path.display()));
@@ -44,13 +47,13 @@ fn assignment(content: &str, path: &Path) -> Result<Option<(String, Value)>, Str
     if content.chars().any(|c| c.is_control() && c != '\t') {
         return Err("holds a control character; write the line anew".to_owned());
     }
-    let content = content.trim();
+    let content = content.trim_matches(BLANKS);
     if content.is_empty() || content.starts_with('#') {
         return Ok(None);
     }
-    let exported = content.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t']));
-    let content = exported.unwrap_or(content).trim();
-    if exported.is_some() && content.split_whitespace().all(is_name) {
+    let exported = content.strip_prefix("export").filter(|rest| rest.starts_with(BLANKS));
+    let content = exported.unwrap_or(content).trim_matches(BLANKS);
+    if exported.is_some() && content.split(BLANKS).all(|word| word.is_empty() || is_name(word)) {
         return Ok(None);
     }
     let (name, raw) = split(content)?;
@@ -79,11 +82,10 @@ fn split(content: &str) -> Result<(String, String), String> {
     let map = Ini::new_from_defaults(syntax).read(content.to_owned()).map_err(|_| unlike())?;
     let pair = map.get(&section).and_then(|pairs| pairs.iter().next());
     let Some((name, Some(raw))) = pair else { return Err(unlike()) };
-    if !is_name(name) {
-        return Err(unlike());
-    }
-    let (before, after) = content[name.len()..].split_once('=').unwrap_or_default();
-    let comes_later = after.starts_with([' ', '\t']) && !raw.starts_with('#');
+    // configparser takes more characters for space than a shell does.
+    let Some(rest) = content.strip_prefix(name.as_str()).filter(|_| is_name(name)) else { return Err(unlike()) };
+    let (before, after) = rest.split_once('=').unwrap_or_default();
+    let comes_later = after.starts_with(BLANKS) && !raw.starts_with('#');
     if !before.is_empty() || comes_later {
         return Err(format!("a shell wants no space around the =; write {name}=value"));
     }
@@ -101,9 +103,13 @@ fn shell_code(raw: &str) -> Option<char> {
     let mut chars = raw.chars();
     while let Some(c) = chars.next() {
         match (quote, c) {
-            (None | Some('"'), '\\') => {
-                chars.next();
-            }
+            (None | Some('"'), '\\') => match chars.next() {
+                Some(_) => {}
+                // The value would go on in the next line.
+                None => return Some(c),
+            },
+            // Here a shell puts the home folder.
+            (None, '~') if matches!(previous, '=' | ':') => return Some(c),
             (None | Some('"'), '$' | '`') | (None, ';' | '&' | '|' | '<' | '>' | '(' | ')') => return Some(c),
             (None, '\'' | '"') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,
@@ -145,6 +151,9 @@ mod tests {
             ("A=", ""),
             ("A= # none", ""),
             ("A=''", ""),
+            ("A=b~:c", "b~:c"),
+            ("A='~'", "~"),
+            ("A=b\u{a0}", "b\u{a0}"),
         ] {
             assert_eq!(read(line).map(|mut all| all.remove(0).1).as_deref(), Ok(value), "{line}");
         }
@@ -183,6 +192,12 @@ mod tests {
             "if true; then",
             "ELASTIC_IP=203.0.113.25\r",
             "ELASTIC_IP=\u{1b}[31m",
+            "ELASTIC_IP=203.0.113.25\\",
+            "STATE_DIR=~/x",
+            "NO_PROXY=a:~",
+            "\u{a0}ELASTIC_IP=203.0.113.25",
+            "\u{3000}\u{a0}é=x",
+            "export ELASTIC_IP\u{3000}AWS_PARAMS",
         ] {
             let error = read(&format!("# first\n\n{line}\n")).unwrap_err();
             assert!(error.starts_with("/etc/default/elastic-ip line 3: "), "{line:?}: {error}");
