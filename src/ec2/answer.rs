@@ -1,9 +1,12 @@
 //! What an answer's bytes say before rusoto reads them: is it whole, is it for this call, is it an error?
 
+use std::collections::HashSet;
+
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use xml::EventReader;
-use xml::reader::XmlEvent;
+use xml::name::OwnedName;
+use xml::reader::{ParserConfig, XmlEvent};
 
 use super::{Error, Kind, clock};
 use crate::escape::printable;
@@ -17,6 +20,8 @@ struct Parts {
     message: String,
     request: String,
     done: Option<bool>,
+    /// A field that is there twice.
+    repeated: Option<String>,
 }
 
 /// Lets an answer through only if it is a success: status 200 and one whole document whose root is named for the call.
@@ -28,6 +33,8 @@ pub fn check(action: &str, answer: &Answer) -> Result<(), Error> {
             Ok(parts) if parts.root != format!("{action}Response") => {
                 Err(Error::malformed(format!("it is a {:?} where {action}Response was due", printable(&parts.root))))
             }
+            // Of two fields with one name, rusoto would take the second.
+            Ok(Parts { repeated: Some(name), .. }) => Err(Error::malformed(format!("it has more than one {:?}", printable(&name)))),
             Ok(Parts { done: Some(false), .. }) => Err(Error::malformed("it says that the call was not done")),
             Ok(_) => Ok(()),
             Err(what) => Err(Error::malformed(what)),
@@ -108,22 +115,35 @@ fn remedy(action: &str, code: &str) -> Option<String> {
 const DEEPEST: usize = 32;
 
 /// Entities are declared here, and XML bombs are made of them.
-const DOCTYPE: &[u8] = b"<!DOCTYPE";
+const DOCTYPE: &str = "<!DOCTYPE";
 
-/// Reads a whole document. An unfinished one, one with a document type, or what is not XML at all is an error.
+/// Reads a whole document. An unfinished one, several, one with a document type, or what is not XML at all is an error.
 fn read(body: &[u8]) -> Result<Parts, String> {
-    if body.windows(DOCTYPE.len()).any(|window| window == DOCTYPE) {
+    let text = str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
+    if text.contains(DOCTYPE) {
         return Err("it has a document type, which EC2 never sends".to_owned());
     }
+    let syntax = ParserConfig::new().allow_multiple_root_elements(false).cdata_to_characters(true);
     let mut parts = Parts::default();
-    let mut open: Vec<String> = Vec::new();
-    for event in EventReader::new(body) {
+    // Each open element's name, with the names of its fields so far.
+    let mut open: Vec<(String, HashSet<String>)> = Vec::new();
+    for event in EventReader::new_with_config(body, syntax) {
         match event {
-            Ok(XmlEvent::StartElement { name, .. }) => {
-                if open.is_empty() {
-                    parts.root.clone_from(&name.local_name);
+            Ok(XmlEvent::StartElement { name: OwnedName { local_name: name, .. }, .. }) => {
+                match open.last_mut() {
+                    None => parts.root.clone_from(&name),
+                    // Lists are made of these.
+                    Some(_) if name == "item" => {}
+                    Some((_, fields)) => {
+                        if !fields.insert(name.clone()) {
+                            parts.repeated = Some(name.clone());
+                        }
+                    }
                 }
-                open.push(name.local_name);
+                if name == "return" && open.len() == 1 {
+                    parts.done = Some(false);
+                }
+                open.push((name, HashSet::new()));
                 if open.len() > DEEPEST {
                     return Err("it is nested too deeply".to_owned());
                 }
@@ -132,7 +152,7 @@ fn read(body: &[u8]) -> Result<Parts, String> {
                 open.pop();
             }
             Ok(XmlEvent::Characters(text)) => {
-                let mut path = open.iter().rev().map(String::as_str);
+                let mut path = open.iter().rev().map(|(name, _)| name.as_str());
                 match (path.next(), path.next()) {
                     (Some("Code"), Some("Error")) => parts.code = printable(&text),
                     (Some("Message"), Some("Error")) => parts.message = printable(&text),
@@ -173,6 +193,16 @@ mod tests {
             let error = check("DisassociateAddress", &answer(200, bad)).unwrap_err();
             assert_eq!(error.kind, Kind::Ambiguous, "{bad}");
         }
+        let utf_16 = good.encode_utf16().flat_map(u16::to_be_bytes);
+        let body = [0xfe, 0xff].into_iter().chain(utf_16).collect();
+        assert!(check("DisassociateAddress", &Answer { body, ..answer(200, "") }).is_err());
+    }
+
+    #[test]
+    fn a_list_may_have_several_items_and_a_field_but_one_value() {
+        let answer_with = |fields: &str| answer(200, &format!("<DescribeAddressesResponse><a>{fields}</a></DescribeAddressesResponse>"));
+        check("DescribeAddresses", &answer_with("<item><b>1</b></item><item><b>2</b></item><c/>")).unwrap();
+        check("DescribeAddresses", &answer_with("<item><b>1</b><b>2</b></item>")).unwrap_err();
     }
 
     #[test]
