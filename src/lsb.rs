@@ -44,15 +44,17 @@ pub enum ActionCode {
 pub struct Report {
     /// The lines for stdout.
     pub stdout: String,
-    /// The lines for stderr and syslog.
+    /// The lines for stderr and syslog that say what is wrong.
     pub complaints: Vec<String>,
+    /// The lines for stderr and syslog that explain what is right.
+    pub notes: Vec<String>,
     /// How to exit.
     pub code: u8,
 }
 
 impl Report {
     fn new(stdout: String, complaints: Vec<String>, code: impl Into<u8>) -> Self {
-        Self { stdout, complaints, code: code.into() }
+        Self { stdout, complaints, notes: Vec::new(), code: code.into() }
     }
 
     /// The code to leave with.
@@ -117,12 +119,13 @@ fn troubled(action: Action, trouble: Trouble) -> Report {
 fn status(done: &Done) -> Report {
     let mut stdout = String::new();
     let mut complaints = Vec::new();
+    let mut notes = Vec::new();
     let mut code = StatusCode::Running;
     for (target, outcome) in &done.outcomes {
         let (has, this) = match outcome {
             Ok(Outcome::Mine) => ("I have", StatusCode::Running),
             Ok(Outcome::HandedOver) => {
-                complaints.push(format!("{target}: stopped here, and left with this instance until a peer takes it"));
+                notes.push(format!("{target}: stopped here, and left with this instance until a peer takes it"));
                 ("I have", StatusCode::Stopped)
             }
             Ok(_) => ("I do not have", StatusCode::Stopped),
@@ -142,7 +145,7 @@ fn status(done: &Done) -> Report {
         StatusCode::Stopped => "stopped\n",
         StatusCode::Unknown => "unknown\n",
     });
-    Report::new(stdout, complaints, code)
+    Report { notes, ..Report::new(stdout, complaints, code) }
 }
 
 fn acted(action: Action, done: &Done) -> Report {

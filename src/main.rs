@@ -13,6 +13,9 @@ fn main() -> ExitCode {
         Ok(invocation) => lsb::report(invocation.action, command::run(&invocation)),
         Err(misuse) => lsb::misuse(misuse),
     };
+    for note in &report.notes {
+        log::info!("{note}");
+    }
     for complaint in &report.complaints {
         log::error!("{complaint}");
     }

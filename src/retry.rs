@@ -33,35 +33,50 @@ pub enum Pace {
     Throttled,
 }
 
+impl Pace {
+    fn base(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Brisk => 50,
+            Self::Throttled => 1000,
+        })
+    }
+
+    /// The longest waits, one after the other.
+    fn ceilings(self) -> impl Iterator<Item = Duration> {
+        let half = u64::try_from(self.base().as_millis() / 2).unwrap_or(u64::MAX);
+        ExponentialBackoff::from_millis(2).factor(half).max_delay(Duration::from_secs(4))
+    }
+}
+
 /// An error that knows whether to try again.
 pub trait Transient: fmt::Display {
     /// How soon to try again, or `None` where trying again cannot help.
     fn pace(&self) -> Option<Pace>;
 }
 
-/// Makes attempts until one succeeds, one fails for good, or the next could not start before the deadline; then returns
-/// the last attempt's result. Each failed attempt that will be followed by another is logged as one line that starts with `what`.
+/// Makes attempts until one succeeds, one fails for good, or no time is left; then returns the last attempt's result. Each failed attempt that will be followed by another is logged as one line that starts with `what`.
 ///
 /// Between attempts it waits with full jitter, so that many nodes that failed together do not come back together
 /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). The attempt keeps its own time limit.
 pub async fn until<T, E: Transient>(deadline: Deadline, what: &str, mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
-    let doubling = |factor| ExponentialBackoff::from_millis(2).factor(factor).max_delay(Duration::from_secs(4));
-    let mut brisk = doubling(25);
-    let mut throttled = doubling(500);
+    let mut brisk = Pace::Brisk.ceilings();
+    let mut throttled = Pace::Throttled.ceilings();
     loop {
         let error = match attempt().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let ceiling = match error.pace() {
-            None => return Err(error),
-            Some(Pace::Brisk) => brisk.next(),
-            Some(Pace::Throttled) => throttled.next(),
-        };
-        let delay = jitter_with_bounds(0.0, 1.0)(ceiling.unwrap_or_default());
-        if delay >= deadline.left() {
+        let Some(pace) = error.pace() else { return Err(error) };
+        let left = deadline.left();
+        if left < pace.base() {
             return Err(error);
         }
+        let ceiling = match pace {
+            Pace::Brisk => brisk.next(),
+            Pace::Throttled => throttled.next(),
+        };
+        // A wait that is cut short leaves the attempt after it as much time as it takes itself.
+        let delay = jitter_with_bounds(0.0, 1.0)(ceiling.unwrap_or_default()).min(left / 2);
         log::warn!("{what}: {error}; trying again in {} ms", delay.as_millis());
         sleep(delay).await;
     }
