@@ -13,8 +13,8 @@ pub async fn fetch(metadata: &Metadata, named: Option<&str>) -> Result<AwsCreden
         Some(role) => role.to_owned(),
         None => metadata.role().await?,
     };
-    // The characters of a role's name: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-    if role.is_empty() || !role.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b)) {
+    // The characters of a role's name, and how many: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    if role.is_empty() || role.len() > 64 || !role.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b)) {
         return Err(Error::Unfit(format!("{:?} is not the name of a role", printable(&role))));
     }
     let text = metadata.role_credentials(&role).await.map_err(|error| match (Error::from(error), named) {
