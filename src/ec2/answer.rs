@@ -240,4 +240,78 @@ mod tests {
         assert_eq!(check("DescribeAddresses", &answer(404, "nothing here")).unwrap_err().kind, Kind::Refused(String::new()));
         assert_eq!(check("DescribeAddresses", &answer(502, "<html>bad gateway")).unwrap_err().kind, Kind::Ambiguous);
     }
+
+    #[test]
+    fn an_error_is_told_with_all_that_ec2_says_of_it_and_the_remedy() {
+        let body = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized.</Message></Error></Errors>\
+                    <RequestID>r-1</RequestID></Response>";
+        assert_eq!(
+            check("AssociateAddress", &answer(403, body)).unwrap_err().to_string(),
+            "EC2 answers 403 to AssociateAddress: UnauthorizedOperation: You are not authorized (request r-1); \
+             allow ec2:AssociateAddress in the IAM policy of these credentials"
+        );
+        assert_eq!(check("AssociateAddress", &answer(403, "no")).unwrap_err().to_string(), "EC2 answers 403 to AssociateAddress");
+        // A code elsewhere is none.
+        let elsewhere =
+            "<Response><a><Code>Throttling</Code><Message>x</Message></a><Error><b><Code>Throttling</Code></b></Error></Response>";
+        assert_eq!(check("AssociateAddress", &answer(400, elsewhere)).unwrap_err().to_string(), "EC2 answers 400 to AssociateAddress");
+    }
+
+    #[test]
+    fn each_code_that_an_administrator_can_mend_comes_with_the_remedy() {
+        for (codes, remedy) in [
+            (&["UnauthorizedOperation", "AccessDenied", "AccessDeniedException"][..], "allow ec2:DescribeAddresses in the IAM policy"),
+            (&["AuthFailure", "SignatureDoesNotMatch"], "check the keys, this machine's clock, and that the address belongs"),
+            (&["InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException"], "EC2 does not know this access key id"),
+            (&["RequestExpired", "RequestTimeTooSkewed"], "set this machine's clock"),
+            (&["ExpiredToken", "ExpiredTokenException"], "the session token has expired"),
+            (&["InvalidAddress.NotFound", "InvalidAllocationID.NotFound"], "no such Elastic IP in this account and region"),
+            (&["InvalidInstanceID", "InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"], "check MY_ID and the region"),
+            (&["OptInRequired"], "this account is not enabled for the region"),
+        ] {
+            for code in codes {
+                let body = format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>");
+                let text = check("DescribeAddresses", &answer(400, &body)).unwrap_err().to_string();
+                assert!(text.starts_with(&format!("EC2 answers 400 to DescribeAddresses: {code}; {remedy}")), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_with_its_direction() {
+        for (ahead, direction) in [(10, "behind EC2's: set it"), (-10, "ahead of EC2's: set it")] {
+            for code in ["RequestExpired", "RequestTimeTooSkewed", "AuthFailure", "SignatureDoesNotMatch"] {
+                let body = format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>");
+                let date = (chrono::Utc::now() + TimeDelta::minutes(ahead)).to_rfc2822();
+                let error = check("DescribeAddresses", &Answer { date: Some(date), ..answer(401, &body) }).unwrap_err();
+                assert!(
+                    matches!(error.kind, Kind::Clock(skew) if (skew - TimeDelta::minutes(ahead)).abs() < TimeDelta::minutes(1)),
+                    "{error}"
+                );
+                assert!(error.to_string().ends_with(direction), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_requests_is_a_throttle_whatever_the_code() {
+        assert_eq!(check("DescribeAddresses", &answer(429, "")).unwrap_err().kind, Kind::Throttled);
+    }
+
+    #[test]
+    fn an_answer_may_be_nested_as_deeply_as_ec2s_and_more_but_not_without_end() {
+        let nested = |depth: usize| {
+            let (open, close) = ("<item>".repeat(depth - 1), "</item>".repeat(depth - 1));
+            answer(200, &format!("<DescribeAddressesResponse>{open}{close}</DescribeAddressesResponse>"))
+        };
+        check("DescribeAddresses", &nested(DEEPEST)).unwrap();
+        assert!(check("DescribeAddresses", &nested(DEEPEST + 1)).unwrap_err().to_string().contains("nested too deeply"));
+    }
+
+    #[test]
+    fn only_the_answers_own_return_counts() {
+        let answer_with = |fields: &str| answer(200, &format!("<DisassociateAddressResponse>{fields}</DisassociateAddressResponse>"));
+        check("DisassociateAddress", &answer_with("<return> true\n</return><a><return>false</return></a>")).unwrap();
+        check("DisassociateAddress", &answer_with("<return>false</return><a><return>true</return></a>")).unwrap_err();
+    }
 }
