@@ -317,6 +317,28 @@ fn a_throttled_change_is_made_later() {
 }
 
 #[test]
+fn a_change_is_done_only_by_ec2s_own_word_for_it() {
+    for (action, owner, change, other, stdout) in [
+        ("start", PEER, "AssociateAddress", "DisassociateAddress", ASSOCIATED),
+        ("stop", ME, "DisassociateAddress", "AssociateAddress", DISOWNED),
+    ] {
+        for body in [
+            String::new(),
+            "<html/>".to_owned(),
+            format!("<{change}Response><return>true</return>"),
+            format!("<{change}Response><return>false</return></{change}Response>"),
+            format!("<{other}Response><return>true</return></{other}Response>"),
+        ] {
+            let stage = Stage::new();
+            stage.ec2.give(IP, owner);
+            stage.ec2.answer_once(change, Answer::new(200, body.clone()));
+            stage.run([action]).says(stdout, 0);
+            assert_eq!(stage.ec2.actions(), ["DescribeAddresses", change, "DescribeAddresses", change], "{body}");
+        }
+    }
+}
+
+#[test]
 fn a_lost_stop_leaves_the_address_to_a_peer_that_has_taken_it_since() {
     let stage = Stage::with_the_address();
     let old = stage.ec2.association(IP).unwrap();
