@@ -325,4 +325,50 @@ mod tests {
         plan.disassociated();
         assert_eq!(plan.next(), LetGo::End(Outcome::Released));
     }
+
+    #[test]
+    fn a_start_that_is_done_forgets_all_and_any_other_nothing() {
+        let full = Memory { handed_over: true, stop_failed: true };
+        assert_eq!(full.after_start(Some(Outcome::Mine)), Memory::default());
+        for other in [None, Some(Outcome::Rehearsed)] {
+            assert_eq!(full.after_start(other), full, "{other:?}");
+            assert_eq!(Memory::default().after_start(other), Memory::default(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_is_remembered_for_what_it_came_to() {
+        for before in [(false, false), (true, false), (false, true), (true, true)] {
+            let before = Memory { handed_over: before.0, stop_failed: before.1 };
+            assert_eq!(before.after_stop(None), Memory { stop_failed: true, ..before });
+            assert_eq!(before.after_stop(Some(Outcome::Rehearsed)), before);
+            assert_eq!(before.after_stop(Some(Outcome::HandedOver)), Memory { handed_over: true, stop_failed: false });
+            for gone in [Outcome::NotMine, Outcome::Released] {
+                assert_eq!(before.after_stop(Some(gone)), Memory::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_handover_ends_when_a_peer_is_seen_to_have_the_address() {
+        for stop_failed in [false, true] {
+            let handed_over = Memory { handed_over: true, stop_failed };
+            assert_eq!(handed_over.after_describe(true), handed_over);
+            assert_eq!(handed_over.after_describe(false), Memory { handed_over: false, stop_failed });
+            let held = Memory { handed_over: false, stop_failed };
+            assert_eq!((held.after_describe(true), held.after_describe(false)), (held, held));
+        }
+    }
+
+    #[test]
+    fn status_claims_the_address_only_where_nothing_speaks_against_it() {
+        let memory = |handed_over, stop_failed| Memory { handed_over, stop_failed };
+        assert_eq!(memory(false, false).judge(true), Some(Outcome::Mine));
+        assert_eq!(memory(true, false).judge(true), Some(Outcome::HandedOver));
+        assert_eq!(memory(false, false).judge(false), Some(Outcome::NotMine));
+        assert_eq!(memory(true, false).judge(false), Some(Outcome::NotMine));
+        for (handed_over, mine) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert_eq!(memory(handed_over, true).judge(mine), None);
+        }
+    }
 }
