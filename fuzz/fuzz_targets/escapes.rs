@@ -1,0 +1,8 @@
+#![no_main]
+
+#[path = "../../tests/properties/mod.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|input: &str| {
+    properties::escapes(input);
+});
