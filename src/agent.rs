@@ -1,12 +1,18 @@
 //! Start, stop, status: carries a plan out against EC2, within the deadline.
 
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::address::{InstanceId, Target};
 use crate::ec2::{Address, Ec2, Error, Kind};
 use crate::marks::Marks;
 use crate::plan::{LetGo, Memory, Outcome, Release, Take, Takeover, is_mine};
 use crate::retry::{self, Deadline, Transient};
+
+/// How old a describe may be for a takeover to rely on it. A peer takes longer to find this node dead.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// How to act.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +39,17 @@ pub struct Agent {
     pub deadline: Deadline,
     /// The calls whose effect is not known.
     pub unsettled: RefCell<Vec<String>>,
+    /// Set whenever the process goes on after it was stopped (SIGCONT).
+    pub continued: Arc<AtomicBool>,
 }
 
 impl Agent {
     /// Makes the address this instance's. The error is the reason why it is not known to be, in one line.
     pub async fn start(&self, target: Target) -> Result<Outcome, String> {
         let mut plan = Takeover::new(self.me.clone(), self.rules.allow_reassociation);
+        let mut told = Instant::now();
         let what = format!("start of {target}");
-        let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan).await);
+        let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan, &mut told).await);
         let outcome = taken.await.map_err(|error| self.verdict(&error))??;
         self.remember(target, |memory| memory.after_start(Some(outcome)));
         Ok(outcome)
@@ -84,13 +93,21 @@ impl Agent {
         }
     }
 
-    /// One attempt. The inner error is final.
-    async fn take(&self, target: Target, plan: &mut Takeover) -> Result<Result<Outcome, String>, Error> {
+    /// One attempt. `told` is when EC2 last told who has the address. The inner error is final.
+    async fn take(&self, target: Target, plan: &mut Takeover, told: &mut Instant) -> Result<Result<Outcome, String>, Error> {
         let me = &self.me;
         let address = loop {
             match plan.next() {
-                Take::Describe => plan.described(self.ec2.describe(target).await?),
+                Take::Describe => {
+                    self.continued.store(false, Ordering::Relaxed);
+                    plan.described(self.ec2.describe(target).await?);
+                    *told = Instant::now();
+                }
+                Take::Associate(_) if self.continued.load(Ordering::Relaxed) || told.elapsed() > FRESH => plan.doubt(),
                 Take::Associate(address) => break address.clone(),
+                Take::LostTo(owner) => {
+                    return Ok(Err(format!("{owner} took it while this start was held up, so it stays there; start again to take it")));
+                }
                 Take::Keep => {
                     log::info!("{target}: {me} has it already");
                     return Ok(Ok(Outcome::Mine));

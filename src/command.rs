@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{join, join_all};
+use signal_hook::consts::SIGCONT;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -95,6 +98,10 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
     // Taken from here on: the parent may have left SIGTERM ignored, as Heartbeat does.
     let mut terminate = signal(SignalKind::terminate());
     let mut interrupt = signal(SignalKind::interrupt());
+    let continued = Arc::new(AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(SIGCONT, Arc::clone(&continued)) {
+        log::warn!("cannot watch for SIGCONT: {error}");
+    }
     let cut_off = async {
         tokio::select! {
             () = caught(&mut terminate) => "ended by SIGTERM".to_owned(),
@@ -104,7 +111,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
     };
     let cut_off = cut_off.boxed_local().shared();
     let agent = tokio::select! {
-        agent = prepare(invocation, config, deadline) => agent,
+        agent = prepare(invocation, config, deadline, &continued) => agent,
         why = cut_off.clone() => Err(Unready::Unknown(None, format!("{why}; nothing was changed"))),
     };
     let agent = match agent {
@@ -154,7 +161,7 @@ fn limit(action: Action, config: &Config) -> Duration {
 }
 
 /// Finds out who this instance is, where it is and with which keys it calls, all at the same time.
-async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline) -> Result<Agent, Unready> {
+async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline, continued: &Arc<AtomicBool>) -> Result<Agent, Unready> {
     let unknown = |me: Option<&InstanceId>, why: String| Unready::Unknown(me.cloned(), why);
     let environment = |name: &str| env::var(name).ok();
     let places = Places::new(&invocation.root, &environment);
@@ -182,7 +189,15 @@ async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline) -
     let ec2 = Ec2::new(&Endpoint::new(&region, config), keys, limits).map_err(|error| unknown(Some(&me), format!("{error:#}")))?;
     let rules =
         Rules { allow_reassociation: config.allow_reassociation, release_on_stop: config.release_on_stop, dry_run: invocation.dry_run };
-    Ok(Agent { ec2, marks: Marks::new(config.state_dir.clone()), me, rules, deadline, unsettled: RefCell::default() })
+    Ok(Agent {
+        ec2,
+        marks: Marks::new(config.state_dir.clone()),
+        me,
+        rules,
+        deadline,
+        unsettled: RefCell::default(),
+        continued: continued.clone(),
+    })
 }
 
 fn all_unknown(config: &Config, me: Option<InstanceId>, why: &str) -> Done {

@@ -86,8 +86,10 @@ pub enum Take<'a> {
     Associate(&'a Address),
     /// Nothing: it is this instance's.
     Keep,
-    /// Give up: this owner has the address, and it must not be taken.
+    /// Give up: this owner has the address, and no owner may be dispossessed.
     LeaveTo(&'a Owner),
+    /// Give up: this owner has taken the address since the takeover began, so it knows better who is alive.
+    LostTo(&'a Owner),
 }
 
 /// Making an address this instance's.
@@ -95,6 +97,8 @@ pub enum Take<'a> {
 pub struct Takeover {
     me: InstanceId,
     allow_reassociation: bool,
+    /// The address as it was described first.
+    first: Option<Address>,
     known: Option<Address>,
 }
 
@@ -102,7 +106,7 @@ impl Takeover {
     /// Without `allow_reassociation`, an address that somebody holds is left to its owner.
     #[must_use]
     pub fn new(me: InstanceId, allow_reassociation: bool) -> Self {
-        Self { me, allow_reassociation, known: None }
+        Self { me, allow_reassociation, first: None, known: None }
     }
 
     /// What to do now.
@@ -113,6 +117,9 @@ impl Takeover {
             Some(address) => match &address.association {
                 Some(_) if is_mine(address, &self.me) => Take::Keep,
                 Some(held) if !self.allow_reassociation => Take::LeaveTo(&held.owner),
+                Some(held) if self.first.as_ref().is_some_and(|first| first.association != address.association) => {
+                    Take::LostTo(&held.owner)
+                }
                 _ => Take::Associate(address),
             },
         }
@@ -120,7 +127,13 @@ impl Takeover {
 
     /// EC2 has told who has the address.
     pub fn described(&mut self, address: Address) {
+        self.first.get_or_insert_with(|| address.clone());
         self.known = Some(address);
+    }
+
+    /// Time has passed since EC2 told who has the address, in which a peer may have taken it.
+    pub fn doubt(&mut self) {
+        self.known = None;
     }
 
     /// EC2 has acknowledged the association. `true` if that settles it: where associations have no ids the word names nothing,
@@ -291,6 +304,25 @@ mod tests {
             assert_eq!(plan.failed(&error), None);
             assert_eq!(plan.next() == LetGo::Describe, !again, "{error:?}");
         }
+    }
+
+    #[test]
+    fn start_leaves_the_address_to_a_peer_that_took_it_while_the_start_was_held_up() {
+        let peer = Owner::Instance(PEER.parse().unwrap());
+        for first in [None, Some(GATEWAY)] {
+            let mut plan = takeover(first, true);
+            plan.doubt();
+            assert_eq!(plan.next(), Take::Describe);
+            plan.described(held_by(Some(PEER)));
+            assert_eq!(plan.next(), Take::LostTo(&peer), "{first:?}");
+        }
+        let mut plan = takeover(Some(PEER), true);
+        plan.doubt();
+        plan.described(held_by(Some(PEER)));
+        assert_eq!(plan.next(), Take::Associate(&held_by(Some(PEER))), "the owner is the one that was to be replaced");
+        plan.doubt();
+        plan.described(held_by(None));
+        assert_eq!(plan.next(), Take::Associate(&held_by(None)), "the owner has gone");
     }
 
     #[test]

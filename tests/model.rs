@@ -146,6 +146,12 @@ struct Process {
     node: usize,
     plan: Plan,
     answer: Option<Answer>,
+    /// How many changes EC2 had seen when it last told this process who has the address.
+    told: usize,
+    /// How many it had seen when it first did.
+    begun: Option<usize>,
+    /// EC2 has told it what was so earlier, which no process can know.
+    misled: bool,
     /// An associate of this process was acknowledged, or a describe showed it the address as its own.
     entitled: bool,
     ended: bool,
@@ -203,8 +209,16 @@ impl World {
         Answer::Described(self.serve(fate, |world| Ok(world.address(changes_ago))))
     }
 
-    fn associate(&mut self, node: usize, fate: Fate) -> Answer {
+    fn associate(&mut self, process: &Process, fate: Fate) -> Answer {
         self.changes_sent += 1;
+        let node = process.node;
+        // P9. Break: drop the arm with `LostTo` from `Takeover::next`.
+        let changes = &self.history[process.begun.unwrap_or_default()..];
+        let taken_since = changes.iter().skip(1).flatten().any(|(_, taker)| *taker != node);
+        assert!(
+            process.misled || !taken_since || self.owner().is_none_or(|owner| owner == node),
+            "a start that was held up took the address from a new owner"
+        );
         Answer::Associated(self.serve(fate, |world| {
             let number = world.history.len();
             world.history.push(Some((number, node)));
@@ -235,20 +249,26 @@ impl World {
             Action::Stop => Plan::Stop(Release::new(instance(node), self.hand_over)),
             Action::Status => Plan::Status,
         };
-        self.processes.push(Process { node, plan, answer: None, entitled: false, ended: false });
+        self.processes.push(Process { node, plan, answer: None, told: 0, begun: None, misled: false, entitled: false, ended: false });
         self.processes.len() - 1
     }
 
     fn call(&mut self, number: usize, fate: Fate) {
-        let process = self.processes[number].clone();
-        if process.ended || process.answer.is_some() {
+        if self.processes[number].ended || self.processes[number].answer.is_some() {
             return;
         }
+        // A peer takes longer to take over than a start relies on a describe; and a start that is stopped meanwhile knows it.
+        let unseen = self.history.len() != self.processes[number].told;
+        if let (Plan::Start(plan), true) = (&mut self.processes[number].plan, unseen) {
+            plan.doubt();
+        }
+        let process = self.processes[number].clone();
         let answer = match &process.plan {
             Plan::Start(plan) => match plan.next() {
                 Take::Describe => self.describe(fate),
-                Take::Associate(_) => self.associate(process.node, fate),
+                Take::Associate(_) => self.associate(&process, fate),
                 Take::Keep => return self.end(number, Some(Outcome::Mine)),
+                Take::LostTo(_) => return self.end(number, None),
                 Take::LeaveTo(_) => panic!("reassociation is allowed"),
             },
             Plan::Stop(plan) => match plan.next() {
@@ -260,6 +280,13 @@ impl World {
             Plan::Status if self.memory(process.node).stop_failed => return self.end(number, None),
             Plan::Status => self.describe(fate),
         };
+        if let Answer::Described(Ok(_)) = answer {
+            let told = self.history.len();
+            let process = &mut self.processes[number];
+            process.told = told;
+            process.begun.get_or_insert(told - 1);
+            process.misled |= matches!(fate, Fate::Late(_));
+        }
         self.processes[number].answer = Some(answer);
     }
 

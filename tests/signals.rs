@@ -158,6 +158,33 @@ fn a_stop_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer(
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
 }
 
+#[test]
+fn a_start_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer() {
+    let stage = Stage::new();
+    let (release, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    let wire = stage.cut_in(move |request| {
+        if request.contains("Action=DescribeAddresses&") {
+            let _ = released.lock().unwrap().recv();
+        }
+        Fault::None
+    });
+    let running = stage.call(["start"]).spawn();
+    wait_for("the question", || wire.requests() == 1);
+    running.send(Signal::SIGSTOP);
+    wait_for("the pause", || state(&running) == 'T');
+    release.send(()).unwrap();
+    wait_for("EC2's answer", || stage.ec2.actions() == ["DescribeAddresses"]);
+    stage.ec2.give(IP, PEER);
+    release.send(()).unwrap();
+    running.send(Signal::SIGCONT);
+    let ended = running.end();
+    ended.says(NOT_MAPPED, 1);
+    ended.complains_once_of(&[IP, PEER, "took it while this start was held up"]);
+    assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DescribeAddresses"]);
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
+}
+
 fn state(running: &Running) -> char {
     let stat = fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
     stat.rsplit(") ").next().unwrap().chars().next().unwrap()
