@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+import urllib.request
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import boto3
@@ -20,6 +21,8 @@ REGION = "eu-west-1"
 ACCESS_KEY_ID = "AKIAEXAMPLEDUMMY0000"
 SECRET_ACCESS_KEY = "dummy/secret/of/the/bench/0000000000000"
 SAMPLING_STEP = 0.02
+# Whatever proxy the machine is told to use.
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Ec2:
@@ -27,6 +30,7 @@ class Ec2:
 
     def __init__(self, host: str, address: str, directory: Path):
         self.address = address
+        self.host = host
         self.endpoint = f"http://{host}:{PORT}"
         self.journal = directory / "ec2-calls"
         self.journal.touch()
@@ -79,6 +83,22 @@ class Ec2:
         if association := found.get("AssociationId"):
             self.client.disassociate_address(AssociationId=association)
 
+    def be_faulty(self, *faults: dict):
+        """From now on these go wrong, and no others: see ec2_server.py."""
+        self.control("PUT", list(faults))
+
+    def held(self) -> list[dict]:
+        """The calls that a fault holds."""
+        return self.control("GET", None)
+
+    def control(self, method: str, faults: list[dict] | None) -> list[dict]:
+        request = urllib.request.Request(
+            f"{self.endpoint}/faults", method=method,
+            data=None if faults is None else json.dumps(faults).encode(),
+            headers={"Content-Type": "application/json"})
+        with DIRECTLY.open(request, timeout=10) as answer:
+            return json.load(answer)
+
     def calls(self, since: float = 0) -> list["Call"]:
         """What was called, by whom, from `since` (monotonic seconds) on."""
         calls = [Call(**json.loads(line)) for line in self.journal.read_text().splitlines()]
@@ -118,10 +138,18 @@ class Ec2:
 
 @dataclass(frozen=True)
 class Call:
+    """One line of the journal: see ec2_server.py. `time` is when it was answered; `before` and
+    `after` map each address to its owner, where moto was asked at all."""
     time: float
     source: str
     status: int
     call: dict
+    began: float = 0
+    answer: str = ""
+    fault: str = ""
+    applied: bool = True
+    before: dict[str, str | None] = field(default_factory=dict)
+    after: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def action(self) -> str:
