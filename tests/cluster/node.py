@@ -197,8 +197,36 @@ class Node:
         if self.heartbeat is not None:
             self.heartbeat.wait(30)
 
+    def pause_heartbeat(self) -> list[int]:
+        """SIGSTOP for all of it. Returns what `resume_heartbeat` wants."""
+        paused = self.heartbeat_processes()
+        for pid in paused:
+            os.kill(pid, signal.SIGSTOP)
+        # nsenter stops itself when its child is stopped: going on before that, it would do so later.
+        # A Heartbeat that has restarted itself is nobody's child any more.
+        if self.heartbeat.poll() is None:
+            wait_until(lambda: state_of(self.heartbeat.pid) == "T", 10, "heartbeat to be paused", step=0.01)
+            paused.append(self.heartbeat.pid)
+        return paused
+
+    def resume_heartbeat(self, paused: list[int]):
+        for pid in paused:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
     def heartbeat_processes(self) -> list[int]:
         """The pids, in this process's view, of what runs from Heartbeat's folders in the node."""
+        # Heartbeat's daemons rename themselves (`heartbeat: master control process`); its shell
+        # scripts keep their path.
+        return [pid for pid, program, command in self.processes()
+                if "heartbeat" in program or "/heartbeat/" in command or "/etc/ha.d/" in command]
+
+    def agent_processes(self) -> list[int]:
+        """The pids, in this process's view, of the calls of elastic-ip that are at work."""
+        return [pid for pid, program, _ in self.processes() if program.endswith("/sbin/elastic-ip")]
+
+    def processes(self) -> list[tuple[int, str, str]]:
+        """(pid in this process's view, program, command line) of each process of the node."""
         if not self.is_up():
             return []
         machine = os.readlink(f"/proc/{self.init}/ns/pid")
@@ -207,13 +235,9 @@ class Node:
             if not entry.name.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                inside = os.readlink(entry / "ns/pid") == machine
-                command = self.command_of(int(entry.name))
-                # Heartbeat's daemons rename themselves (`heartbeat: master control process`); its
-                # shell scripts keep their path.
-                if inside and ("heartbeat" in os.readlink(entry / "exe") or
-                               "/heartbeat/" in command or "/etc/ha.d/" in command):
-                    found.append(int(entry.name))
+                if os.readlink(entry / "ns/pid") == machine:
+                    pid = int(entry.name)
+                    found.append((pid, os.readlink(entry / "exe"), self.command_of(pid)))
         return found
 
     def moves_resources(self) -> bool:
@@ -235,6 +259,41 @@ class Node:
     def hear_again(self):
         self.run("nft", "delete table inet split")
 
+    def lose_packets(self, percent: int):
+        """Drops that share of heartbeat's packets as they arrive."""
+        self.run("nft", f"""
+            table inet lossy {{
+                chain in {{
+                    type filter hook input priority 0;
+                    udp dport 694 numgen random mod 100 < {percent} drop;
+                }}
+            }}""")
+
+    def lose_no_packets(self):
+        self.run("nft", "delete table inet lossy")
+
+    def congest(self, kilobits: int, queue: int):
+        """Heartbeat's link brings no more than that a second, so what arrives has stood in a queue
+        of so many bytes, and some never does. (netem is not in the kernels of small machines.)"""
+        run("tc", "qdisc", "add", "dev", self.plugs["eth0"], "root", "tbf",
+            "rate", f"{kilobits}kbit", "burst", "1600", "limit", str(queue))
+
+    def decongest(self):
+        run("tc", "qdisc", "delete", "dev", self.plugs["eth0"], "root")
+
+    def refuse_connections(self, host: str, port: int):
+        """Answers for that server as a machine on which nothing listens."""
+        self.run("nft", f"""
+            table inet refused {{
+                chain out {{
+                    type filter hook output priority 0;
+                    ip daddr {host} tcp dport {port} reject with tcp reset;
+                }}
+            }}""")
+
+    def refuse_no_connections(self):
+        self.run("nft", "delete table inet refused")
+
     @staticmethod
     def command_of(pid: int) -> str:
         try:
@@ -242,6 +301,11 @@ class Node:
         except (FileNotFoundError, ProcessLookupError):
             return ""
         return command.replace(b"\0", b" ").decode(errors="replace")
+
+
+def state_of(pid: int) -> str:
+    """As proc(5) has it: `T` is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def run(*command: str):

@@ -1,0 +1,639 @@
+"""Two nodes to which a seed lets happen what happens to nodes, and the audit after each step.
+
+    chaos.py --seed S --steps N [--first F]
+
+Every fault comes once before any comes again. What a step does follows from the seed, its number
+and who has the address when it begins.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import contextlib
+import math
+import os
+import random
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+
+import base
+import ec2
+from cluster import (ADDRESS, COMPLAINT, GARBLED, KNOWN_COMPLAINTS, MINE, NOT_MINE, QUICK, Cluster,
+                     Configuration, package)
+from node import Node, wait_until
+
+DEADTIME = float(QUICK.deadtime)
+# A final start's failure makes Heartbeat wait 30 s before it hands the resources over.
+PATIENCE = 75
+# Longer than Heartbeat takes from a node's return to the failback, and from the return of one that
+# it had missed to its own restart.
+CALM = 1.5
+CALM_AFTER_PARTITION = 4
+# The owner's rscstatus, and its peer's, when Heartbeat's books are in order.
+HOLDS = {"server1": ("local", "all"), "server2": ("foreign", "all")}
+# The agent failed, and ResourceManager says so; a status after a failed stop is not to be told.
+FAILED = ("Return code 1 from /etc/ha.d/", "a stop failed earlier")
+# No try could help, so a start failed for good: Heartbeat hands over, which it tells in this way.
+FAILED_FOR_GOOD = ("Return code 6 from /etc/ha.d/",
+                   "CRIT: Giving up resources due to failure of elastic-ip",
+                   "Ignored standby message 'done' from")
+# What is left of a killed Heartbeat, while it is.
+KILLED = ("killed by signal", "Emergency Shutdown", "Killing pid")
+# The nodes have missed each other, and meet again.
+MISSED = ("returning after partition", "Late heartbeat: Node", "Both machines own")
+# What status says between a node's stop and its peer's start.
+HANDED_OVER = "stopped here, and left with this instance until a peer takes it"
+
+
+# Heartbeat's own: what one of its scripts tells it is garbled on the way (as at a cold start, where
+# it says GARBLED), so that it waits for ever for what it has been told. Started again, it goes on.
+DEAF = ("msg2string: Message with zero fields", GARBLED)
+# Heartbeat's own: a peer that is heard again at the very moment it is declared dead is taken for
+# dead, but not for one that returns after a partition. Then both hold everything for ever, and all
+# that Heartbeat does is to say so.
+HELD_BY_BOTH = "Both machines own our resources!"
+# How long it gets to go on by itself.
+HANGS_AFTER = 15
+UNEXPLAINED_SHOWN = 6
+
+
+class Violation(Exception):
+    """Something that must never be was so."""
+
+
+@dataclass
+class Step:
+    number: int
+    fault: str
+    owner: str
+    text: str = ""
+    seconds: float = 0
+    owners: list[str] = field(default_factory=list)
+    # When the owner was put out of action without a word to its peer.
+    lost: float | None = None
+    # Whether what delays the peer is not Heartbeat's deadtime alone.
+    hindered: bool = False
+    moved: float | None = None
+    garbled: int = 0
+    deaf: int = 0
+    both: int = 0
+    notes: list[str] = field(default_factory=list)
+    violation: str = ""
+
+    def __str__(self) -> str:
+        failover = ""
+        if self.moved is not None:
+            failover = f"  failover {self.moved:.2f} s ({self.moved - DEADTIME:+.2f} s to deadtime)"
+        lines = [f"{self.number:4}  {self.fault:22} {self.seconds:5.1f} s  "
+                 f"{' → '.join(self.owners):32}{failover}  {self.text}"]
+        lines += [f"      {note}" for note in self.notes]
+        if self.violation:
+            lines.append(f"      VIOLATION {self.violation}")
+        return "\n".join(lines)
+
+
+class Chaos:
+    def __init__(self, cluster: Cluster, seed: int, say=print):
+        self.cluster = cluster
+        self.seed = seed
+        self.say = say
+        self.steps: list[Step] = []
+        self.threads = concurrent.futures.ThreadPoolExecutor()
+        # Each of four seeds in a row has a configuration of its own.
+        self.release = "no" if seed & 1 else "yes"
+        self.failback = "off" if seed & 2 else "on"
+        self.configuration = Configuration(auto_failback=self.failback, defaults={
+            "RELEASE_ON_STOP": self.release,
+            # Short, so that an outage also makes stops fail for good.
+            "STOP_TIMEOUT": "2",
+        })
+
+    def run(self, steps: int, first: int = 1) -> list[Step]:
+        self.say(f"seed {self.seed}: RELEASE_ON_STOP={self.release}, auto_failback {self.failback}, "
+                 f"keepalive {QUICK.keepalive}, deadtime {QUICK.deadtime}")
+        self.begin()
+        for number, fault in enumerate(self.draw(first - 1 + steps), 1):
+            if number >= first:
+                self.step(number, fault)
+        return self.steps
+
+    def draw(self, count: int) -> list[str]:
+        deck = random.Random(self.seed)
+        drawn = []
+        while len(drawn) < count:
+            drawn += deck.sample(sorted(FAULTS), len(FAULTS))
+        return drawn[:count]
+
+    def begin(self):
+        self.now = Step(0, "begin", "")
+        self.cluster.reset(self.configuration)
+        self.cluster.start()
+        self.settle()
+
+    def step(self, number: int, fault: str):
+        cluster = self.cluster
+        for node in cluster.nodes.values():
+            os.truncate(node.file("var/log/syslog"), 0)
+            node.started_at = 0
+        cluster.garbled = 0
+        self.random = random.Random(f"{self.seed}/{number}")
+        self.now = Step(number, fault, cluster.owner())
+        self.steps.append(self.now)
+        begun = time.monotonic()
+        try:
+            # Whatever becomes of the step, its faults are undone.
+            with contextlib.ExitStack() as self.undo:
+                FAULTS[fault].method(self)
+            self.settle()
+            self.audit(begun, FAULTS[fault])
+        except (Violation, TimeoutError, RuntimeError, AssertionError) as failure:
+            self.write_down(begun)
+            self.now.violation = f"--seed {self.seed}, step {number}: {failure}"
+            cluster.keep_logs(base.STORE / "logs" / f"chaos-{self.seed}-{number}")
+            self.say(str(self.now))
+            self.begin()
+        else:
+            self.write_down(begun)
+            self.say(str(self.now))
+
+    def write_down(self, begun: float):
+        step, cluster = self.now, self.cluster
+        step.seconds = time.monotonic() - begun
+        step.garbled = cluster.garbled
+        step.owners = [step.owner or "nobody"]
+        for call in cluster.ec2.calls(begun):
+            after = (cluster.name_of(call.after[ADDRESS]) or "nobody") if call.after else step.owners[-1]
+            if after != step.owners[-1]:
+                step.owners.append(after)
+            if step.lost and step.moved is None and call.time > step.lost and after == cluster.peer(step.owner):
+                step.moved = call.time - step.lost
+        step.hindered |= bool(step.garbled or step.deaf)
+
+    # The faults
+
+    def some(self) -> Node:
+        """The owner, or as often its peer."""
+        name = self.random.choice([self.now.owner, self.cluster.peer(self.now.owner)])
+        return self.cluster.nodes[name]
+
+    def owner(self) -> Node:
+        return self.cluster.nodes[self.now.owner]
+
+    def peer(self) -> Node:
+        return self.cluster.nodes[self.cluster.peer(self.now.owner)]
+
+    def note(self, text: str):
+        self.now.notes.append(text)
+
+    def tell(self, text: str):
+        self.now.text = f"{self.now.text}, {text}" if self.now.text else text
+
+    def role(self, node: Node) -> str:
+        return "owner" if node is self.owner() else "peer"
+
+    def last(self, least: float, most: float):
+        """The fault lasts so many seconds."""
+        seconds = self.random.uniform(least, most)
+        self.tell(f"{seconds:.1f} s")
+        time.sleep(seconds)
+
+    def await_owner(self, name: str, seconds: float = 60):
+        """Waits until the address has gone there, or will not go anywhere any more."""
+        def over() -> bool:
+            return self.cluster.owner() == name or any(
+                "Giving up resources due to failure" in line
+                for node in self.cluster.nodes.values() for line in node.log())
+        self.wait_for(over, seconds, f"{name} to have the address")
+
+    def kill_heartbeat(self):
+        node = self.some()
+        self.tell(self.role(node))
+        self.now.lost = time.monotonic() if node is self.owner() else None
+        node.kill_heartbeat()
+        if node is self.owner():
+            self.await_owner(self.peer().name)
+        else:
+            self.last(0, DEADTIME * 2)
+
+    def kill_node(self):
+        node = self.some()
+        self.tell(self.role(node))
+        self.now.lost = time.monotonic() if node is self.owner() else None
+        node.kill()
+        if node is self.owner():
+            self.await_owner(self.peer().name)
+        else:
+            self.last(0, DEADTIME * 2)
+
+    def kill_while_moving(self):
+        """A standby, and a death while it goes on."""
+        node = self.some()
+        died = self.random.choice(["heartbeat", "node"])
+        self.tell(f"{self.role(node)}'s {died}")
+        self.owner().run("/usr/share/heartbeat/hb_standby")
+        self.last(0, 1.5)
+        if died == "heartbeat":
+            node.kill_heartbeat()
+        else:
+            node.kill()
+        self.await_owner(self.cluster.peer(node.name))
+
+    def restart(self):
+        node = self.some()
+        self.tell(self.role(node))
+        node.stop_heartbeat()
+        self.await_owner(self.cluster.peer(node.name))
+
+    def standby(self):
+        self.owner().run("/usr/share/heartbeat/hb_standby")
+        self.await_owner(self.peer().name)
+
+    def takeover(self):
+        self.peer().run("/usr/share/heartbeat/hb_takeover")
+        self.await_owner(self.peer().name)
+
+    def pause_heartbeat(self):
+        node = self.some()
+        self.tell(self.role(node))
+        begun = time.monotonic()
+        self.undo.callback(node.resume_heartbeat, node.pause_heartbeat())
+        self.last(0.5, DEADTIME + 3)
+        if node is self.owner() and time.monotonic() - begun > DEADTIME + 1:
+            self.now.lost = begun
+
+    def pause_agent(self):
+        """A stop is paused in the middle of a call, its Heartbeat dies, the peer takes the address
+        over, and then the stop goes on."""
+        action = self.random.choice(["DescribeAddresses", "DisassociateAddress"]
+                                    if self.release == "yes" else ["DescribeAddresses"])
+        kind = self.random.choice(["held-before", "held-after"])
+        late = self.random.choice([True, False])
+        self.tell(f"stop's {action} {kind}{', the call late as well' if late else ''}")
+        node = self.owner()
+        self.be_faulty(kind, [node], actions=[action], times=1)
+        node.run("/usr/share/heartbeat/hb_standby")
+        self.cluster.wait_for(self.cluster.ec2.held, 30, "the stop to call")
+        paused = node.agent_processes()
+        if len(paused) != 1:
+            raise RuntimeError(f"{len(paused)} calls of the agent are at work")
+        os.kill(paused[0], signal.SIGSTOP)
+        self.undo.callback(resume, paused)
+        if not late:
+            self.cluster.ec2.be_faulty()
+        self.now.lost = time.monotonic()
+        node.kill_heartbeat()
+        self.await_owner(self.peer().name)
+        self.cluster.ec2.be_faulty()
+        resume(paused)
+        wait_until(lambda: not node.agent_processes(), 30, "the paused stop to end")
+        if self.cluster.owner() != self.peer().name:
+            raise Violation("the resumed stop took the address from its new owner")
+
+    def pause_start(self):
+        """A takeover is paused in the middle of a call."""
+        action = self.random.choice(["DescribeAddresses", "AssociateAddress"])
+        kind = self.random.choice(["held-before", "held-after"])
+        self.tell(f"start's {action} {kind}")
+        self.now.hindered = True
+        node = self.peer()
+        self.be_faulty(kind, [node], actions=[action], times=1)
+        self.now.lost = time.monotonic()
+        self.owner().kill_heartbeat()
+        self.cluster.wait_for(self.cluster.ec2.held, 30, "the start to call")
+        paused = node.agent_processes()
+        for pid in paused:
+            os.kill(pid, signal.SIGSTOP)
+        self.undo.callback(resume, paused)
+        self.cluster.ec2.be_faulty()
+        self.last(0.5, 7)
+        resume(paused)
+        self.await_owner(node.name)
+
+    def split(self):
+        deaf = self.random.choice([[self.owner()], [self.peer()], [self.owner(), self.peer()]])
+        self.tell(f"{' and '.join(map(self.role, deaf))} deaf")
+        self.now.lost = time.monotonic() if self.peer() in deaf else None
+        for node in deaf:
+            node.hear_nobody()
+            self.undo.callback(node.hear_again)
+        self.last(DEADTIME / 2, DEADTIME + 4)
+
+    def lose_packets(self):
+        percent = self.random.randint(10, 70)
+        self.tell(f"{percent} %")
+        for node in self.cluster.nodes.values():
+            node.lose_packets(percent)
+            self.undo.callback(node.lose_no_packets)
+        self.last(2, 6)
+
+    def congest(self):
+        kilobits, queue = self.random.randint(3, 12), self.random.randint(1600, 6000)
+        self.tell(f"{kilobits} kbit/s, queue {queue}")
+        for node in self.cluster.nodes.values():
+            node.congest(kilobits, queue)
+            self.undo.callback(node.decongest)
+        self.last(2, 6)
+
+    def throttle(self):
+        self.while_moving(lambda nodes: self.be_faulty("throttled", nodes))
+
+    def break_api(self):
+        self.while_moving(lambda nodes: self.be_faulty("broken", nodes))
+
+    def silence_api(self):
+        self.while_moving(lambda nodes: self.be_faulty("silent", nodes))
+
+    def refuse_api(self):
+        def refuse(nodes):
+            for node in nodes:
+                node.refuse_connections(self.cluster.ec2.host, ec2.PORT)
+                self.undo.callback(lambda node=node: node.is_up() and node.refuse_no_connections())
+        self.while_moving(refuse)
+
+    def lose_answers(self):
+        times = self.random.randint(1, 3)
+        self.tell(f"{times}")
+        self.while_moving(lambda nodes: self.be_faulty(
+            "lost", nodes, times=times, actions=["AssociateAddress", "DisassociateAddress"]))
+
+    def revoke_keys(self):
+        self.while_moving(lambda nodes: self.be_faulty("revoked", nodes))
+
+    def remove_credentials(self):
+        """The role's keys take over: nothing else may change."""
+        def remove(nodes):
+            for node in nodes:
+                node.file("root/.awssecret").rename(node.file("root/removed"))
+                self.undo.callback(lambda node=node: node.is_up() and
+                                   node.file("root/removed").rename(node.file("root/.awssecret")))
+        self.while_moving(remove)
+
+    def expose_credentials(self):
+        """A file that others may read is refused, and nothing else is used instead."""
+        def expose(nodes):
+            for node in nodes:
+                node.file("root/.awssecret").chmod(0o644)
+                self.undo.callback(lambda node=node: node.is_up() and
+                                   node.file("root/.awssecret").chmod(0o600))
+        self.while_moving(expose)
+
+    def be_faulty(self, kind: str, nodes: list[Node], **more):
+        self.undo.callback(self.cluster.ec2.be_faulty)
+        self.cluster.ec2.be_faulty(
+            {"kind": kind, "sources": [self.cluster.public[node.name] for node in nodes]} | more)
+
+    def while_moving(self, fault):
+        """Moves the address, or what looks like it, with that fault on some of the nodes."""
+        nodes = self.random.choice([[self.owner()], [self.peer()], [self.owner(), self.peer()]])
+        self.tell(f"on {' and '.join(map(self.role, nodes))}")
+        move = self.random.choice([self.moving_standby, self.moving_kill, self.moving_stop, self.moving_stop_of_peer])
+        fault(nodes)
+        self.now.hindered = True
+        moving, owner = move()
+        self.last(0.5, 5)
+        self.undo.close()
+        moving.result()
+        self.await_owner(owner)
+
+    # Each returns at once with the command that goes on, and who has the address in the end.
+
+    def moving_standby(self):
+        self.tell("standby")
+        return self.threads.submit(self.owner().run, "/usr/share/heartbeat/hb_standby"), self.peer().name
+
+    def moving_kill(self):
+        self.tell("heartbeat killed")
+        self.now.lost = time.monotonic()
+        return self.threads.submit(self.owner().kill_heartbeat), self.peer().name
+
+    def moving_stop(self):
+        self.tell("stop")
+        return self.threads.submit(self.owner().stop_heartbeat), self.peer().name
+
+    def moving_stop_of_peer(self):
+        self.tell("stop of the peer")
+        return self.threads.submit(self.peer().stop_heartbeat), self.now.owner
+
+    # What must be so afterwards
+
+    def wait_for(self, condition, seconds: float, what: str):
+        """Waits, and gets Heartbeat out of where it would stay for ever by its own fault."""
+        begun = time.monotonic()
+
+        def so() -> bool:
+            nonlocal begun
+            if condition():
+                return True
+            if time.monotonic() - begun > HANGS_AFTER:
+                begun = time.monotonic()
+                self.mend_deaf()
+                self.mend_held_by_both()
+            return False
+        self.cluster.wait_for(so, seconds, what)
+
+    def mend_deaf(self):
+        for node in self.cluster.nodes.values():
+            heard = [line for line in node.log()[node.started_at:] if any(deaf in line for deaf in DEAF)]
+            if heard and node.heartbeat_processes():
+                self.now.deaf += 1
+                self.note(f"heartbeat garbled what it was told on {node.name}, started again: {heard[0]}")
+                node.kill_heartbeat()
+                node.start_heartbeat()
+
+    def mend_held_by_both(self):
+        cluster = self.cluster
+        books = {name: node.run("cl_status", "rscstatus", check=False).stdout.strip()
+                 for name, node in cluster.nodes.items()}
+        said = [line for node in cluster.nodes.values() for line in node.log() if HELD_BY_BOTH in line]
+        if not said or any(books[name] not in HOLDS[name] for name in books):
+            return
+        # EC2 knows one owner all the same, and so does status.
+        owner = cluster.owner()
+        cluster.assert_held_by(owner)
+        self.now.both += 1
+        self.note(f"heartbeat leaves the resources to both, clean restart of {cluster.peer(owner)}: {said[0]}")
+        node = cluster.nodes[cluster.peer(owner)]
+        node.stop_heartbeat()
+        cluster.assert_held_by(owner)
+        node.start_heartbeat()
+
+    def settle(self):
+        """Starts again what does not run, and waits until nothing moves any more and all is as it
+        should be. What is missing then is for the audit to name."""
+        cluster = self.cluster
+        for node in cluster.nodes.values():
+            if not node.is_up():
+                node.boot()
+            if not node.heartbeat_processes():
+                node.start_heartbeat()
+        last = time.monotonic()
+
+        def at_rest() -> bool:
+            nonlocal last
+            if any(node.moves_resources() or node.agent_processes() for node in cluster.nodes.values()) \
+                    or self.disorder():
+                last = time.monotonic()
+            partitioned = any(MISSED[0] in line for node in cluster.nodes.values() for line in node.log())
+            return time.monotonic() - last > (CALM_AFTER_PARTITION if partitioned else CALM)
+        try:
+            self.wait_for(at_rest, PATIENCE, "the cluster to settle")
+        except TimeoutError:
+            raise Violation(f"not settled after {PATIENCE} s: {self.disorder() or 'something moves on'}") from None
+
+    def disorder(self) -> str:
+        """What is not as it should be, in Heartbeat's books first because they are cheap to ask."""
+        cluster = self.cluster
+        books = {}
+        for name, node in cluster.nodes.items():
+            books[name] = node.run("cl_status", "rscstatus", check=False).stdout.strip()
+            seen = node.run("cl_status", "nodestatus", cluster.peer(name), check=False).stdout.strip()
+            if seen != "active":
+                return f"{name} does not see its peer: {seen or 'its heartbeat does not answer'}"
+        holders = [name for name in books if books[name] in HOLDS[name]]
+        if len(holders) != 1:
+            return f"by Heartbeat's books {' and '.join(holders) or 'nobody'} holds the resources: {books}"
+        owner = cluster.owner()
+        if owner != holders[0]:
+            return f"EC2 names {owner}, Heartbeat {holders[0]}"
+        for name, node in cluster.nodes.items():
+            status = node.status()
+            if status != (MINE if name == owner else NOT_MINE):
+                return f"the address is {owner}'s, and status on {name} says {status}"
+        return ""
+
+    def audit(self, begun: float, fault: "Fault"):
+        cluster = self.cluster
+        if disorder := self.disorder():
+            raise Violation(disorder)
+        for node in cluster.nodes.values():
+            if node.reboots():
+                raise Violation(f"{node.name} called {node.reboots()}")
+            if not node.heartbeat_processes():
+                raise Violation(f"heartbeat does not run on {node.name}")
+        self.audit_calls(begun)
+        known = [*KNOWN_COMPLAINTS, *DEAF, *fault.explains]
+        if self.release == "no":
+            known.append(HANDED_OVER)
+        if cluster.garbled or self.now.deaf:
+            known += KILLED
+        unexplained = [line for node in cluster.nodes.values() for line in node.log()
+                       if COMPLAINT.search(line) and not any(text in line for text in known)]
+        if unexplained:
+            shown = [line[16:200] for line in unexplained[:UNEXPLAINED_SHOWN]]
+            raise Violation(f"{len(unexplained)} lines not explained:\n        " + "\n        ".join(shown))
+
+    def audit_calls(self, begun: float):
+        """From the proxy's journal: who changed what."""
+        cluster = self.cluster
+        names = {address: name for name, address in cluster.public.items()}
+        owner = self.now.owner
+        for call in sorted(cluster.ec2.calls(begun), key=lambda call: call.time):
+            caller = names.get(call.source)
+            if not call.after:
+                continue
+            before, after = (cluster.name_of(owners[ADDRESS]) for owners in (call.before, call.after))
+            if before != owner:
+                raise Violation(f"the address went from {owner} to {before} without a call")
+            owner = after
+            if call.action == "DisassociateAddress" and before != caller and after != before:
+                raise Violation(f"{caller} released the address of {before}")
+            if call.action == "AssociateAddress" and call.status == 200 and after != caller:
+                raise Violation(f"{caller} associated the address with {after}")
+            if call.action not in ("AssociateAddress", "DisassociateAddress") and after != before:
+                raise Violation(f"{call.action} by {caller} moved the address from {before} to {after}")
+            if self.release == "no" and caller and after is None:
+                raise Violation(f"{caller} left the address without an owner in spite of RELEASE_ON_STOP=no")
+
+
+def resume(pids: list[int]):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class Fault:
+    method: object
+    # Parts of the lines that are logged as errors because of it.
+    explains: tuple[str, ...] = ()
+
+
+FAULTS = {
+    "heartbeat killed": Fault(Chaos.kill_heartbeat, KILLED),
+    "node killed": Fault(Chaos.kill_node),
+    "killed while moving": Fault(Chaos.kill_while_moving, KILLED),
+    "clean restart": Fault(Chaos.restart),
+    "standby": Fault(Chaos.standby),
+    "takeover": Fault(Chaos.takeover),
+    "heartbeat paused": Fault(Chaos.pause_heartbeat, MISSED),
+    "stop paused": Fault(Chaos.pause_agent, KILLED),
+    "start paused": Fault(Chaos.pause_start, KILLED),
+    "split brain": Fault(Chaos.split, MISSED),
+    "packets lost": Fault(Chaos.lose_packets, MISSED),
+    "link congested": Fault(Chaos.congest, MISSED),
+    "API throttled": Fault(Chaos.throttle, ("RequestLimitExceeded", *FAILED, *KILLED)),
+    "API broken": Fault(Chaos.break_api, ("InternalError", *FAILED, *KILLED)),
+    "API silent": Fault(Chaos.silence_api, (*FAILED, *KILLED)),
+    "API refuses": Fault(Chaos.refuse_api, ("Connection refused", *FAILED, *KILLED)),
+    "answers lost": Fault(Chaos.lose_answers, (*FAILED, *KILLED)),
+    "keys revoked": Fault(Chaos.revoke_keys, ("AuthFailure", *FAILED, *FAILED_FOR_GOOD, *KILLED)),
+    "credentials removed": Fault(Chaos.remove_credentials, KILLED),
+    "credentials exposed": Fault(
+        Chaos.expose_credentials, ("open to others (mode 0644)", *FAILED, *FAILED_FOR_GOOD, *KILLED)),
+}
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that so large a share of them does not exceed."""
+    return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
+def summary(seed: int, steps: list[Step]) -> str:
+    lines = [f"seed {seed}: {len(steps)} steps in {sum(step.seconds for step in steps):.0f} s"]
+    for fault, count in sorted(collections.Counter(step.fault for step in steps).items()):
+        violated = sum(bool(step.violation) for step in steps if step.fault == fault)
+        lines.append(f"    {fault:22} {count:4} steps, {violated} violations")
+    for what, hindered in (("deadtime alone", False), ("another fault besides", True)):
+        moved = [step.moved for step in steps if step.moved is not None and step.hindered == hindered]
+        if moved:
+            figures = ", ".join(f"{name} {percentile(moved, share):.2f} s ({percentile(moved, share) - DEADTIME:+.2f})"
+                                for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1)))
+            lines.append(f"    failover, {what}: {len(moved)} times, {figures}")
+    lines.append(f"    heartbeat garbled its own start {sum(step.garbled for step in steps)} times, "
+                 f"went deaf otherwise {sum(step.deaf for step in steps)} times, "
+                 f"and left the resources to both {sum(step.both for step in steps)} times")
+    violations = [step for step in steps if step.violation]
+    lines.append(f"    {len(violations)} violations")
+    lines += [str(step) for step in violations]
+    return "\n".join(lines)
+
+
+def main():
+    # A shell without job control starts what it runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    parser = argparse.ArgumentParser(prog="tests/cluster/chaos", description="Does things to a running cluster at random.")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--first", type=int, default=1, help="the number of the first step (1)")
+    parser.add_argument("--only", choices=sorted(FAULTS), help="this fault in each step")
+    wanted = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)
+    cluster = Cluster(package())
+    chaos = Chaos(cluster, wanted.seed)
+    if wanted.only:
+        chaos.draw = lambda count: [wanted.only] * count
+    try:
+        chaos.run(wanted.steps, wanted.first)
+    except KeyboardInterrupt:
+        print("Interrupted.")
+    finally:
+        print(summary(wanted.seed, chaos.steps))
+        cluster.close()
+    if any(step.violation for step in chaos.steps):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
