@@ -1,9 +1,8 @@
 """Two nodes to which a seed lets happen what happens to nodes, and the audit after each step.
 
-    chaos.py --seed S --steps N [--first F]
+    chaos.py --seed S --steps N [--first F] [--only FAULT]
 
-Every fault comes once before any comes again. What a step does follows from the seed, its number
-and who has the address when it begins.
+What a step does follows from the seed, its number and who has the address when it begins.
 """
 
 import argparse
@@ -33,27 +32,33 @@ CALM = 1.5
 CALM_AFTER_PARTITION = 4
 # The owner's rscstatus, and its peer's, when Heartbeat's books are in order.
 HOLDS = {"server1": ("local", "all"), "server2": ("foreign", "all")}
+# What Heartbeat says of a start that failed for good.
+GIVEN_UP = "CRIT: Giving up resources due to failure of"
 # The agent failed, and ResourceManager says so; a status after a failed stop is not to be told.
 FAILED = ("Return code 1 from /etc/ha.d/", "a stop failed earlier")
 # No try could help, so a start failed for good: Heartbeat hands over, which it tells in this way.
-FAILED_FOR_GOOD = ("Return code 6 from /etc/ha.d/",
-                   "CRIT: Giving up resources due to failure of elastic-ip",
-                   "Ignored standby message 'done' from")
+FAILED_FOR_GOOD = ("Return code 6 from /etc/ha.d/", GIVEN_UP, "Ignored standby message 'done' from")
 # What is left of a killed Heartbeat, while it is.
 KILLED = ("killed by signal", "Emergency Shutdown", "Killing pid")
 # The nodes have missed each other, and meet again.
 MISSED = ("returning after partition", "Late heartbeat: Node", "Both machines own")
 # What status says between a node's stop and its peer's start.
 HANDED_OVER = "stopped here, and left with this instance until a peer takes it"
-
-
-# Heartbeat's own: what one of its scripts tells it is garbled on the way (as at a cold start, where
-# it says GARBLED), so that it waits for ever for what it has been told. Started again, it goes on.
+# What Heartbeat does wrong by itself, so that somebody has to start it again.
+# What its scripts tell it is garbled on the way: at a cold start, with that line of the cluster's;
+GARBLED_START = "garbled its own start"
+# or later, so that it waits for ever for what it has been told.
+GARBLED_MESSAGE = "garbled what a script of its told it"
 DEAF = ("msg2string: Message with zero fields", GARBLED)
-# Heartbeat's own: a peer that is heard again at the very moment it is declared dead is taken for
-# dead, but not for one that returns after a partition. Then both hold everything for ever, and all
-# that Heartbeat does is to say so.
-HELD_BY_BOTH = "Both machines own our resources!"
+# A peer that is heard again at the very moment it is declared dead is taken for dead, but not for
+# one that returns after a partition. Then both hold everything for ever, and say so.
+HELD_BY_BOTH = "left the resources to both"
+# Its books take a start for done that failed for good, and the standby that is to bring the
+# resources to the peer is for the group that is not concerned.
+FAILED_TAKEN_FOR_DONE = "took a failed start for done"
+# A peer that dies while it is to take over, and is back before it is missed, has forgotten that;
+# its node waits for it.
+ENDLESS_STANDBY = "waited for ever for the end of a standby"
 # How long it gets to go on by itself.
 HANGS_AFTER = 15
 UNEXPLAINED_SHOWN = 6
@@ -76,9 +81,8 @@ class Step:
     # Whether what delays the peer is not Heartbeat's deadtime alone.
     hindered: bool = False
     moved: float | None = None
-    garbled: int = 0
-    deaf: int = 0
-    both: int = 0
+    # What Heartbeat did wrong by itself, and was helped out of.
+    mended: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     violation: str = ""
 
@@ -110,21 +114,14 @@ class Chaos:
             "STOP_TIMEOUT": "2",
         })
 
-    def run(self, steps: int, first: int = 1) -> list[Step]:
+    def run(self, faults: list[str], first: int = 1) -> list[Step]:
         self.say(f"seed {self.seed}: RELEASE_ON_STOP={self.release}, auto_failback {self.failback}, "
                  f"keepalive {QUICK.keepalive}, deadtime {QUICK.deadtime}")
         self.begin()
-        for number, fault in enumerate(self.draw(first - 1 + steps), 1):
+        for number, fault in enumerate(faults, 1):
             if number >= first:
                 self.step(number, fault)
         return self.steps
-
-    def draw(self, count: int) -> list[str]:
-        deck = random.Random(self.seed)
-        drawn = []
-        while len(drawn) < count:
-            drawn += deck.sample(sorted(FAULTS), len(FAULTS))
-        return drawn[:count]
 
     def begin(self):
         self.now = Step(0, "begin", "")
@@ -135,6 +132,7 @@ class Chaos:
     def step(self, number: int, fault: str):
         cluster = self.cluster
         for node in cluster.nodes.values():
+            # The last step's, which has been audited.
             os.truncate(node.file("var/log/syslog"), 0)
             node.started_at = 0
         cluster.garbled = 0
@@ -161,15 +159,16 @@ class Chaos:
     def write_down(self, begun: float):
         step, cluster = self.now, self.cluster
         step.seconds = time.monotonic() - begun
-        step.garbled = cluster.garbled
+        step.mended += [GARBLED_START] * cluster.garbled
         step.owners = [step.owner or "nobody"]
         for call in cluster.ec2.calls(begun):
             after = (cluster.name_of(call.after[ADDRESS]) or "nobody") if call.after else step.owners[-1]
             if after != step.owners[-1]:
                 step.owners.append(after)
-            if step.lost and step.moved is None and call.time > step.lost and after == cluster.peer(step.owner):
+            taken = after == cluster.peer(step.owner)
+            if step.lost and step.moved is None and call.time > step.lost and taken:
                 step.moved = call.time - step.lost
-        step.hindered |= bool(step.garbled or step.deaf)
+        step.hindered |= bool(step.mended)
 
     # The faults
 
@@ -183,9 +182,6 @@ class Chaos:
 
     def peer(self) -> Node:
         return self.cluster.nodes[self.cluster.peer(self.now.owner)]
-
-    def note(self, text: str):
-        self.now.notes.append(text)
 
     def tell(self, text: str):
         self.now.text = f"{self.now.text}, {text}" if self.now.text else text
@@ -203,7 +199,7 @@ class Chaos:
         """Waits until the address has gone there, or will not go anywhere any more."""
         def over() -> bool:
             return self.cluster.owner() == name or any(
-                "Giving up resources due to failure" in line
+                GIVEN_UP in line
                 for node in self.cluster.nodes.values() for line in node.log())
         self.wait_for(over, seconds, f"{name} to have the address")
 
@@ -388,7 +384,8 @@ class Chaos:
         """Moves the address, or what looks like it, with that fault on some of the nodes."""
         nodes = self.random.choice([[self.owner()], [self.peer()], [self.owner(), self.peer()]])
         self.tell(f"on {' and '.join(map(self.role, nodes))}")
-        move = self.random.choice([self.moving_standby, self.moving_kill, self.moving_stop, self.moving_stop_of_peer])
+        move = self.random.choice(
+            [self.moving_standby, self.moving_kill, self.moving_stop, self.moving_stop_of_peer])
         fault(nodes)
         self.now.hindered = True
         moving, owner = move()
@@ -430,34 +427,58 @@ class Chaos:
                 begun = time.monotonic()
                 self.mend_deaf()
                 self.mend_held_by_both()
+                self.mend_failed_start()
+                self.mend_standby()
             return False
         self.cluster.wait_for(so, seconds, what)
 
+    def mend(self, node: Node, what: str, line: str):
+        """Starts a Heartbeat again that has done this wrong, as an administrator would."""
+        self.now.mended.append(what)
+        self.now.notes.append(f"heartbeat {what}: started again on {node.name}, after {line[16:150]!r}")
+        if what in (HELD_BY_BOTH, FAILED_TAKEN_FOR_DONE):
+            node.stop_heartbeat()
+        else:
+            node.kill_heartbeat()
+        node.start_heartbeat()
+
     def mend_deaf(self):
         for node in self.cluster.nodes.values():
-            heard = [line for line in node.log()[node.started_at:] if any(deaf in line for deaf in DEAF)]
-            if heard and node.heartbeat_processes():
-                self.now.deaf += 1
-                self.note(f"heartbeat garbled what it was told on {node.name}, started again: {heard[0]}")
-                node.kill_heartbeat()
-                node.start_heartbeat()
+            line = said(node.log()[node.started_at:], *DEAF)
+            if line and node.heartbeat_processes():
+                self.mend(node, GARBLED_MESSAGE, line)
 
     def mend_held_by_both(self):
         cluster = self.cluster
-        books = {name: node.run("cl_status", "rscstatus", check=False).stdout.strip()
-                 for name, node in cluster.nodes.items()}
-        said = [line for node in cluster.nodes.values() for line in node.log() if HELD_BY_BOTH in line]
-        if not said or any(books[name] not in HOLDS[name] for name in books):
-            return
-        # EC2 knows one owner all the same, and so does status.
-        owner = cluster.owner()
-        cluster.assert_held_by(owner)
-        self.now.both += 1
-        self.note(f"heartbeat leaves the resources to both, clean restart of {cluster.peer(owner)}: {said[0]}")
-        node = cluster.nodes[cluster.peer(owner)]
-        node.stop_heartbeat()
-        cluster.assert_held_by(owner)
-        node.start_heartbeat()
+        lines = [said(node.log(), "Both machines own our resources!") for node in cluster.nodes.values()]
+        if any(lines) and all(self.holds(name) for name in cluster.nodes):
+            # EC2 knows one owner all the same, and so does status.
+            owner = cluster.owner()
+            cluster.assert_held_by(owner)
+            self.mend(cluster.nodes[cluster.peer(owner)], HELD_BY_BOTH, next(filter(None, lines)))
+            cluster.assert_held_by(owner)
+
+    def mend_failed_start(self):
+        for name, node in self.cluster.nodes.items():
+            line = said(node.log(), GIVEN_UP)
+            # Its standby, 30 s later, is waited for.
+            if line and not node.moves_resources() and self.holds(name) and self.cluster.owner() != name:
+                self.mend(node, FAILED_TAKEN_FOR_DONE, line)
+                return
+
+    def mend_standby(self):
+        for name, node in self.cluster.nodes.items():
+            line = said(node.log(), f"{name} wants to go standby")
+            if line and not node.moves_resources() and self.books(name) == "transition":
+                self.mend(node, ENDLESS_STANDBY, line)
+                return
+
+    def books(self, name: str) -> str:
+        """What that node's Heartbeat says it holds."""
+        return self.cluster.nodes[name].run("cl_status", "rscstatus", check=False).stdout.strip()
+
+    def holds(self, name: str) -> bool:
+        return self.books(name) in HOLDS[name]
 
     def settle(self):
         """Starts again what does not run, and waits until nothing moves any more and all is as it
@@ -480,14 +501,15 @@ class Chaos:
         try:
             self.wait_for(at_rest, PATIENCE, "the cluster to settle")
         except TimeoutError:
-            raise Violation(f"not settled after {PATIENCE} s: {self.disorder() or 'something moves on'}") from None
+            why = self.disorder() or "something moves on"
+            raise Violation(f"not settled after {PATIENCE} s: {why}") from None
 
     def disorder(self) -> str:
         """What is not as it should be, in Heartbeat's books first because they are cheap to ask."""
         cluster = self.cluster
         books = {}
         for name, node in cluster.nodes.items():
-            books[name] = node.run("cl_status", "rscstatus", check=False).stdout.strip()
+            books[name] = self.books(name)
             seen = node.run("cl_status", "nodestatus", cluster.peer(name), check=False).stdout.strip()
             if seen != "active":
                 return f"{name} does not see its peer: {seen or 'its heartbeat does not answer'}"
@@ -516,7 +538,7 @@ class Chaos:
         known = [*KNOWN_COMPLAINTS, *DEAF, *fault.explains]
         if self.release == "no":
             known.append(HANDED_OVER)
-        if cluster.garbled or self.now.deaf:
+        if cluster.garbled or self.now.mended:
             known += KILLED
         unexplained = [line for node in cluster.nodes.values() for line in node.log()
                        if COMPLAINT.search(line) and not any(text in line for text in known)]
@@ -547,6 +569,11 @@ class Chaos:
                 raise Violation(f"{caller} left the address without an owner in spite of RELEASE_ON_STOP=no")
 
 
+def said(log: list[str], *texts: str) -> str | None:
+    """The first line with one of them."""
+    return next((line for line in log if any(text in line for text in texts)), None)
+
+
 def resume(pids: list[int]):
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -568,21 +595,30 @@ FAULTS = {
     "standby": Fault(Chaos.standby),
     "takeover": Fault(Chaos.takeover),
     "heartbeat paused": Fault(Chaos.pause_heartbeat, MISSED),
-    "stop paused": Fault(Chaos.pause_agent, KILLED),
-    "start paused": Fault(Chaos.pause_start, KILLED),
+    "stop paused": Fault(Chaos.pause_agent, ("no answer from", *FAILED, *KILLED)),
+    "start paused": Fault(Chaos.pause_start, ("no answer from", *KILLED)),
     "split brain": Fault(Chaos.split, MISSED),
     "packets lost": Fault(Chaos.lose_packets, MISSED),
     "link congested": Fault(Chaos.congest, MISSED),
     "API throttled": Fault(Chaos.throttle, ("RequestLimitExceeded", *FAILED, *KILLED)),
     "API broken": Fault(Chaos.break_api, ("InternalError", *FAILED, *KILLED)),
-    "API silent": Fault(Chaos.silence_api, (*FAILED, *KILLED)),
+    "API silent": Fault(Chaos.silence_api, ("no answer from", "broken answer from", *FAILED, *KILLED)),
     "API refuses": Fault(Chaos.refuse_api, ("Connection refused", *FAILED, *KILLED)),
-    "answers lost": Fault(Chaos.lose_answers, (*FAILED, *KILLED)),
+    "answers lost": Fault(Chaos.lose_answers, ("no answer from", "broken answer from", *FAILED, *KILLED)),
     "keys revoked": Fault(Chaos.revoke_keys, ("AuthFailure", *FAILED, *FAILED_FOR_GOOD, *KILLED)),
     "credentials removed": Fault(Chaos.remove_credentials, KILLED),
     "credentials exposed": Fault(
         Chaos.expose_credentials, ("open to others (mode 0644)", *FAILED, *FAILED_FOR_GOOD, *KILLED)),
 }
+
+
+def draw(seed: int, steps: int) -> list[str]:
+    """The faults of the first steps: all of them before any comes again."""
+    deck = random.Random(seed)
+    drawn = []
+    while len(drawn) < steps:
+        drawn += deck.sample(sorted(FAULTS), len(FAULTS))
+    return drawn[:steps]
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -598,12 +634,13 @@ def summary(seed: int, steps: list[Step]) -> str:
     for what, hindered in (("deadtime alone", False), ("another fault besides", True)):
         moved = [step.moved for step in steps if step.moved is not None and step.hindered == hindered]
         if moved:
-            figures = ", ".join(f"{name} {percentile(moved, share):.2f} s ({percentile(moved, share) - DEADTIME:+.2f})"
-                                for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1)))
+            shares = {"p50": 0.5, "p99": 0.99, "max": 1}
+            figures = {name: percentile(moved, share) for name, share in shares.items()}
+            figures = ", ".join(f"{name} {figure:.2f} s ({figure - DEADTIME:+.2f})"
+                                for name, figure in figures.items())
             lines.append(f"    failover, {what}: {len(moved)} times, {figures}")
-    lines.append(f"    heartbeat garbled its own start {sum(step.garbled for step in steps)} times, "
-                 f"went deaf otherwise {sum(step.deaf for step in steps)} times, "
-                 f"and left the resources to both {sum(step.both for step in steps)} times")
+    for what, count in sorted(collections.Counter(what for step in steps for what in step.mended).items()):
+        lines.append(f"    heartbeat {what}: {count} times")
     violations = [step for step in steps if step.violation]
     lines.append(f"    {len(violations)} violations")
     lines += [str(step) for step in violations]
@@ -613,7 +650,8 @@ def summary(seed: int, steps: list[Step]) -> str:
 def main():
     # A shell without job control starts what it runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    parser = argparse.ArgumentParser(prog="tests/cluster/chaos", description="Does things to a running cluster at random.")
+    parser = argparse.ArgumentParser(
+        prog="tests/cluster/chaos", description="Does things to a running cluster at random.")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--first", type=int, default=1, help="the number of the first step (1)")
@@ -622,10 +660,10 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     cluster = Cluster(package())
     chaos = Chaos(cluster, wanted.seed)
-    if wanted.only:
-        chaos.draw = lambda count: [wanted.only] * count
+    last = wanted.first - 1 + wanted.steps
+    faults = [wanted.only] * last if wanted.only else draw(wanted.seed, last)
     try:
-        chaos.run(wanted.steps, wanted.first)
+        chaos.run(faults, wanted.first)
     except KeyboardInterrupt:
         print("Interrupted.")
     finally:
