@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import base
 import ec2
-from cluster import (ADDRESS, COMPLAINT, GARBLED, KNOWN_COMPLAINTS, MINE, NOT_MINE, QUICK, Cluster,
+from cluster import (ADDRESS, COMPLAINT, GARBLED, KNOWN_COMPLAINTS, MINE, NOT_MINE, QUICK, UNKNOWN, Cluster,
                      Configuration, package)
 from node import Node, wait_until
 
@@ -37,7 +37,9 @@ GIVEN_UP = "CRIT: Giving up resources due to failure of"
 # The agent failed, and ResourceManager says so; a status after a failed stop is not to be told.
 FAILED = ("Return code 1 from /etc/ha.d/", "a stop failed earlier")
 # No try could help, so a start failed for good: Heartbeat hands over, which it tells in this way.
-FAILED_FOR_GOOD = ("Return code 6 from /etc/ha.d/", GIVEN_UP, "Ignored standby message 'done' from")
+FAILED_FOR_GOOD = ("Return code 6 from /etc/ha.d/", GIVEN_UP)
+# A node that has just joined gets the last message of a failback whose first it has not had.
+LATE_STANDBY = ("Ignored standby message 'done' from",)
 # What is left of a killed Heartbeat, while it is.
 KILLED = ("killed by signal", "Emergency Shutdown", "Killing pid")
 # The nodes have missed each other, and meet again.
@@ -46,19 +48,21 @@ MISSED = ("returning after partition", "Late heartbeat: Node", "Both machines ow
 HANDED_OVER = "stopped here, and left with this instance until a peer takes it"
 # What Heartbeat does wrong by itself, so that somebody has to start it again.
 # What its scripts tell it is garbled on the way: at a cold start, with that line of the cluster's;
-GARBLED_START = "garbled its own start"
+GARBLED_START = "heartbeat garbled its own start"
 # or later, so that it waits for ever for what it has been told.
-GARBLED_MESSAGE = "garbled what a script of its told it"
+GARBLED_MESSAGE = "heartbeat garbled what a script of its told it"
 DEAF = ("msg2string: Message with zero fields", GARBLED)
 # A peer that is heard again at the very moment it is declared dead is taken for dead, but not for
 # one that returns after a partition. Then both hold everything for ever, and say so.
-HELD_BY_BOTH = "left the resources to both"
+HELD_BY_BOTH = "heartbeat left the resources to both"
 # Its books take a start for done that failed for good, and the standby that is to bring the
 # resources to the peer is for the group that is not concerned.
-FAILED_TAKEN_FOR_DONE = "took a failed start for done"
+FAILED_TAKEN_FOR_DONE = "heartbeat took a failed start for done"
 # A peer that dies while it is to take over, and is back before it is missed, has forgotten that;
 # its node waits for it.
-ENDLESS_STANDBY = "waited for ever for the end of a standby"
+ENDLESS_STANDBY = "heartbeat waited for ever for the end of a standby"
+# Not Heartbeat's: the agent's status is not to be told after a failed stop, and asks for another.
+STOP_ASKED_FOR = "a status asked for another stop"
 # How long it gets to go on by itself.
 HANGS_AFTER = 15
 UNEXPLAINED_SHOWN = 6
@@ -429,13 +433,14 @@ class Chaos:
                 self.mend_held_by_both()
                 self.mend_failed_start()
                 self.mend_standby()
+                self.stop_where_asked_for()
             return False
         self.cluster.wait_for(so, seconds, what)
 
     def mend(self, node: Node, what: str, line: str):
         """Starts a Heartbeat again that has done this wrong, as an administrator would."""
         self.now.mended.append(what)
-        self.now.notes.append(f"heartbeat {what}: started again on {node.name}, after {line[16:150]!r}")
+        self.now.notes.append(f"{what}: started again on {node.name}, after {line[16:150]!r}")
         if what in (HELD_BY_BOTH, FAILED_TAKEN_FOR_DONE):
             node.stop_heartbeat()
         else:
@@ -472,6 +477,17 @@ class Chaos:
             if line and not node.moves_resources() and self.books(name) == "transition":
                 self.mend(node, ENDLESS_STANDBY, line)
                 return
+
+    def stop_where_asked_for(self):
+        """Does what status says where Heartbeat has no reason for another stop."""
+        for name, node in self.cluster.nodes.items():
+            owner = self.cluster.owner()
+            if owner == self.cluster.peer(name) and not self.holds(name) and node.status() == UNKNOWN:
+                node.run("/etc/init.d/elastic-ip", "stop")
+                self.now.mended.append(STOP_ASKED_FOR)
+                self.now.notes.append(f"{STOP_ASKED_FOR} on {name}")
+                if self.cluster.owner() != owner:
+                    raise Violation(f"another stop on {name} took the address from {owner}")
 
     def books(self, name: str) -> str:
         """What that node's Heartbeat says it holds."""
@@ -535,7 +551,7 @@ class Chaos:
             if not node.heartbeat_processes():
                 raise Violation(f"heartbeat does not run on {node.name}")
         self.audit_calls(begun)
-        known = [*KNOWN_COMPLAINTS, *DEAF, *fault.explains]
+        known = [*KNOWN_COMPLAINTS, *DEAF, *LATE_STANDBY, *fault.explains]
         if self.release == "no":
             known.append(HANDED_OVER)
         if cluster.garbled or self.now.mended:
@@ -640,7 +656,7 @@ def summary(seed: int, steps: list[Step]) -> str:
                                 for name, figure in figures.items())
             lines.append(f"    failover, {what}: {len(moved)} times, {figures}")
     for what, count in sorted(collections.Counter(what for step in steps for what in step.mended).items()):
-        lines.append(f"    heartbeat {what}: {count} times")
+        lines.append(f"    {what}: {count} times")
     violations = [step for step in steps if step.violation]
     lines.append(f"    {len(violations)} violations")
     lines += [str(step) for step in violations]
