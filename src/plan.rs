@@ -220,7 +220,9 @@ impl Release {
     pub fn failed(&mut self, error: &Error) -> Option<Outcome> {
         self.gone = error.is_refusal("InvalidAssociationID.NotFound");
         self.asked |= error.kind == Kind::Ambiguous;
-        if !is_untouched(error) {
+        // Without an id, the call names the address, and a peer may have taken that meanwhile.
+        let named = self.known.as_ref().and_then(|address| address.association.as_ref()).is_some_and(|held| held.id.is_some());
+        if !named || !is_untouched(error) {
             self.known = None;
         }
         self.gone.then(|| self.outcome())
@@ -333,6 +335,17 @@ mod tests {
         }
         let mine = held_by(Some(ME));
         assert_eq!(release(Some(ME), false).next(), LetGo::Disassociate(&mine, mine.association.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn an_association_without_an_id_is_looked_at_again_before_it_is_ended_again() {
+        let mut unnamed = held_by(Some(ME));
+        unnamed.association.as_mut().unwrap().id = None;
+        let mut plan = Release::new(me(), false);
+        plan.described(unnamed);
+        assert!(matches!(plan.next(), LetGo::Disassociate(..)));
+        assert_eq!(plan.failed(&Error::new(Kind::Throttled, "")), None);
+        assert_eq!(plan.next(), LetGo::Describe);
     }
 
     #[test]
