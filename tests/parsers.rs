@@ -452,8 +452,10 @@ fn what_is_taken_of_a_configuration_file_a_shell_reads_the_same() {
 #[test]
 fn what_is_taken_of_the_fuzzed_configuration_files_a_shell_reads_the_same() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/defaults_file");
-    let contents = fs::read_dir(folder).unwrap().filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok()).collect();
-    assert!(assert_read_as_by_dash(contents) > 0);
+    let contents = fs::read_dir(folder).unwrap().filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok());
+    // The one command that is understood is not read as a shell would, and must not be run.
+    let without_command = contents.filter(|content| !content.contains("meta-data/instance-id")).collect();
+    assert!(assert_read_as_by_dash(without_command) > 0);
 }
 
 #[test]
