@@ -127,6 +127,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn waits_double_up_to_four_seconds() {
+        for (pace, expected) in [
+            (Pace::Brisk, [50, 100, 200, 400, 800, 1600, 3200, 4000, 4000]),
+            (Pace::Throttled, [1000, 2000, 4000, 4000, 4000, 4000, 4000, 4000, 4000]),
+        ] {
+            let ceilings: Vec<u128> = pace.ceilings().take(expected.len()).map(|ceiling| ceiling.as_millis()).collect();
+            assert_eq!(ceilings, expected, "{pace:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_moment_that_is_long_enough_is_used() {
+        for (limit, again) in [(50, true), (49, false)] {
+            let (count, _) = attempts_within(Duration::from_millis(limit), Some(Pace::Brisk)).await;
+            assert_eq!(count > 1, again, "{limit} ms");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn throttling_is_answered_with_fewer_calls() {
         let mean = async |pace| {

@@ -294,6 +294,17 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_is_not_blamed_for_what_it_cannot_cause() {
+        let date = (chrono::Utc::now() + TimeDelta::minutes(10)).to_rfc2822();
+        for (code, kind) in
+            [("UnauthorizedOperation", Kind::Refused("UnauthorizedOperation".to_owned())), ("RequestLimitExceeded", Kind::Throttled)]
+        {
+            let body = format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>");
+            assert_eq!(check("DescribeAddresses", &Answer { date: Some(date.clone()), ..answer(403, &body) }).unwrap_err().kind, kind);
+        }
+    }
+
+    #[test]
     fn too_many_requests_is_a_throttle_whatever_the_code() {
         assert_eq!(check("DescribeAddresses", &answer(429, "")).unwrap_err().kind, Kind::Throttled);
     }
