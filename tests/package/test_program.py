@@ -1,5 +1,6 @@
 """What is linked into the packaged program, and what is not."""
 
+import os
 import re
 import subprocess
 
@@ -72,3 +73,20 @@ def test_no_path_of_the_machine_that_built_it_is_in_the_program(unstripped):
     program = unstripped.read_bytes()
     assert str(REPOSITORY).encode() not in program
     assert b"/.cargo/" not in program
+
+
+@pytest.mark.parametrize("action, said, code", [("start", "", 6), ("stop", "", 6), ("status", "unknown\n", 4)])
+def test_a_secret_of_another_user_is_refused(contents, tmp_path, action, said, code):
+    # Only root can give a file away, so this stands here and not beside the other tests of secrets.
+    (tmp_path / "etc/default").mkdir(parents=True)
+    (tmp_path / "etc/default/elastic-ip").write_text(
+        "ELASTIC_IP=203.0.113.25\nMY_ID=i-0123456789abcdef0\nAWS_REGION=eu-west-1\nAWS_ENDPOINT_URL_EC2=http://127.0.0.1:9\n")
+    secret = tmp_path / "root/.awssecret"
+    secret.parent.mkdir()
+    secret.write_text("AKIDEXAMPLE\nsecret\n")
+    secret.chmod(0o600)
+    os.chown(secret, 65534, 0)
+    done = subprocess.run([contents / "usr/sbin/elastic-ip", "--root", tmp_path, action],
+                          env={"HOME": "/root"}, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (said, code)
+    assert f"{secret} holds a secret but belongs to user id 65534; run: chown root {secret}" in done.stderr
