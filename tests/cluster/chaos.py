@@ -36,7 +36,7 @@ HOLDS = {"server1": ("local", "all"), "server2": ("foreign", "all")}
 GIVEN_UP = "CRIT: Giving up resources due to failure of"
 # The agent failed, and ResourceManager says so; a status after a failed stop is not to be told.
 FAILED = ("Return code 1 from /etc/ha.d/", "a stop failed earlier")
-# No try could help, so a start failed for good: Heartbeat hands over, which it tells in this way.
+# No try could help, so a start failed at once and for good.
 FAILED_FOR_GOOD = ("Return code 6 from /etc/ha.d/", GIVEN_UP)
 # A node that has just joined gets the last message of a failback whose first it has not had.
 LATE_STANDBY = ("Ignored standby message 'done' from",)
@@ -503,7 +503,9 @@ class Chaos:
         for node in cluster.nodes.values():
             if not node.is_up():
                 node.boot()
-            if not node.heartbeat_processes():
+            # One that is just being started is not seen among the processes yet.
+            starting = node.heartbeat is not None and node.heartbeat.poll() is None
+            if not starting and not node.heartbeat_processes():
                 node.start_heartbeat()
         last = time.monotonic()
 
@@ -611,8 +613,9 @@ FAULTS = {
     "standby": Fault(Chaos.standby),
     "takeover": Fault(Chaos.takeover),
     "heartbeat paused": Fault(Chaos.pause_heartbeat, MISSED),
-    "stop paused": Fault(Chaos.pause_agent, ("no answer from", *FAILED, *KILLED)),
-    "start paused": Fault(Chaos.pause_start, ("no answer from", *KILLED)),
+    "stop paused": Fault(
+        Chaos.pause_agent, ("no answer from", "no end within", *FAILED, *KILLED)),
+    "start paused": Fault(Chaos.pause_start, ("no answer from", "no end within", *KILLED)),
     "split brain": Fault(Chaos.split, MISSED),
     "packets lost": Fault(Chaos.lose_packets, MISSED),
     "link congested": Fault(Chaos.congest, MISSED),
