@@ -55,7 +55,7 @@ pub struct NotAnId {
 
 impl fmt::Display for NotAnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not an id of the form {}0123456789abcdef0", self.text, self.kind)
+        write!(f, "\"{}\" is not an id of the form {}0123456789abcdef0", self.text.escape_default(), self.kind)
     }
 }
 
@@ -118,8 +118,8 @@ impl FromStr for RegionName {
         if numbered && named && text.len() <= 32 {
             return Ok(Self(text.to_owned()));
         }
-        let shown: String = text.chars().take(40).collect();
-        Err(format!("{shown:?} is not a region; give one such as eu-west-1"))
+        let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
+        Err(format!("\"{shown}\" is not a region; give one such as eu-west-1"))
     }
 }
 
@@ -202,8 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_id_is_shown_without_control_characters() {
-        let shown = "i-\u{1b}[31m\nrunning".parse::<InstanceId>().unwrap_err().to_string();
-        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    fn what_is_refused_is_shown_as_printable_ascii() {
+        let text = "i-\u{1b}[31m\n\u{202e}\u{15e}running";
+        let id = text.parse::<InstanceId>().unwrap_err().to_string();
+        let region = text.parse::<RegionName>().unwrap_err();
+        for shown in [id, region] {
+            assert!(shown.starts_with("\"i-\\u{1b}[31m\\n\\u{202e}\\u{15e}running\" is not a"), "{shown:?}");
+        }
     }
 }
