@@ -102,11 +102,11 @@ pub fn metadata_text(text: &[u8]) -> bool {
     });
     match &id {
         Ok(id) => assert_eq!(id.to_string(), trimmed),
-        Err(instance::Error(line)) => assert_is_one_line(line),
+        Err(instance::Error(line)) => assert_is_fit_for_a_log(line),
     }
     match &region {
         Ok(region) => assert_eq!(region.to_string(), trimmed),
-        Err(instance::Error(line)) => assert_is_one_line(line),
+        Err(instance::Error(line)) => assert_is_fit_for_a_log(line),
     }
     let role = find("", Path::new("/nonexistent"), &told).unwrap_err();
     if let Error::Unfit(line) | Error::NotAllowed(line) | Error::Unavailable(line) = role {
