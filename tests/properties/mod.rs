@@ -1,7 +1,7 @@
 //! What must hold for every input of each parser. tests/parsers.rs and the targets in fuzz/ hand them bytes.
 //!
 //! Each parser is reached through the public function that the program itself calls, over a real file or a real connection.
-#![allow(dead_code, reason = "each fuzz target uses one of them")]
+#![allow(dead_code, unused_imports, reason = "each fuzz target uses one of them")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a property that does not hold is a panic")]
 
 mod answers;
