@@ -150,18 +150,16 @@ def test_the_slave_stays_master_without_auto_failback(cluster):
 
 @RELEASE
 def test_a_healed_split_brain_ends_with_one_owner(cluster, release):
-    machines = cluster(defaults={"RELEASE_ON_STOP": release})
     cluster.explain("returning after partition", "Both machines own our resources", "Late heartbeat")
-    running(machines)
-    split = time.monotonic()
-    for node in machines.nodes.values():
-        node.hear_nobody()
-    for name in machines.nodes:
-        machines.wait_for_log(name, f"node {machines.peer(name)}: is dead")
-    for name, node in machines.nodes.items():
-        machines.wait_for(lambda: node.run("cl_status", "rscstatus", check=False).stdout.strip() == "all",
-                          60, f"{name} to hold everything")
-    machines.wait_for_rest()
+    # A Heartbeat that garbles its takeover is started anew, and then there is no partition to it, only a first start.
+    for _ in range(4):
+        machines = cluster(defaults={"RELEASE_ON_STOP": release})
+        running(machines)
+        garbled = machines.garbled
+        split = time.monotonic()
+        split_the_brain(machines)
+        if machines.garbled == garbled:
+            break
     # Both hold it as far as Heartbeat knows. EC2 knows one owner, the last to have started it,
     # and so does status.
     machines.assert_held_by(machines.owner())
@@ -177,6 +175,17 @@ def test_a_healed_split_brain_ends_with_one_owner(cluster, release):
             machines.wait_for_log(name, "Initial resource acquisition complete")
         settled(machines, "server1")
     expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "healing")
+
+
+def split_the_brain(machines):
+    for node in machines.nodes.values():
+        node.hear_nobody()
+    for name in machines.nodes:
+        machines.wait_for_log(name, f"node {machines.peer(name)}: is dead")
+    for name, node in machines.nodes.items():
+        machines.wait_for(lambda: node.run("cl_status", "rscstatus", check=False).stdout.strip() == "all",
+                          60, f"{name} to hold everything")
+    machines.wait_for_rest()
 
 
 def test_haresources_may_name_the_address(cluster):
@@ -223,6 +232,8 @@ def test_a_cluster_that_boots_while_the_primary_owns_the_address_calls_nothing(c
 
 
 def test_a_node_that_boots_before_it_is_missed_has_the_address_in_the_end(cluster):
+    # To the peer it is still the Heartbeat that ran before the boot, whose messages it acknowledges.
+    cluster.explain("HBDoMsg_T_ACK: corrupted ackseq")
     machines = cluster(timing=ARTICLE)
     running(machines)
     machines.nodes["server1"].kill()
