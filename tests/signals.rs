@@ -134,9 +134,8 @@ fn a_call_that_was_killed_can_be_run_again() {
     }
 }
 
-#[test]
-fn a_stop_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer() {
-    let stage = Stage::with_the_address();
+/// Runs the action, and stops it (SIGSTOP) between EC2's first answer and its next call, while a peer takes the address.
+fn paused_while_a_peer_takes_over(stage: &Stage, action: &str) -> Ended {
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
     let wire = stage.cut_in(move |request| {
@@ -145,15 +144,23 @@ fn a_stop_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer(
         }
         Fault::None
     });
-    let running = stage.call(["stop"]).spawn();
+    let running = stage.call([action]).spawn();
     wait_for("the question", || wire.requests() == 1);
     running.send(Signal::SIGSTOP);
     wait_for("the pause", || state(&running) == 'T');
     release.send(()).unwrap();
     wait_for("EC2's answer", || stage.ec2.actions() == ["DescribeAddresses"]);
     stage.ec2.give(IP, PEER);
+    // From here on nothing is held.
+    drop(release);
     running.send(Signal::SIGCONT);
-    running.end().says(HAVE_NOT, 0);
+    running.end()
+}
+
+#[test]
+fn a_stop_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer() {
+    let stage = Stage::with_the_address();
+    paused_while_a_peer_takes_over(&stage, "stop").says(HAVE_NOT, 0);
     assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DisassociateAddress"]);
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
 }
@@ -161,24 +168,7 @@ fn a_stop_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer(
 #[test]
 fn a_start_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer() {
     let stage = Stage::new();
-    let (release, released) = mpsc::channel();
-    let released = Mutex::new(released);
-    let wire = stage.cut_in(move |request| {
-        if request.contains("Action=DescribeAddresses&") {
-            let _ = released.lock().unwrap().recv();
-        }
-        Fault::None
-    });
-    let running = stage.call(["start"]).spawn();
-    wait_for("the question", || wire.requests() == 1);
-    running.send(Signal::SIGSTOP);
-    wait_for("the pause", || state(&running) == 'T');
-    release.send(()).unwrap();
-    wait_for("EC2's answer", || stage.ec2.actions() == ["DescribeAddresses"]);
-    stage.ec2.give(IP, PEER);
-    release.send(()).unwrap();
-    running.send(Signal::SIGCONT);
-    let ended = running.end();
+    let ended = paused_while_a_peer_takes_over(&stage, "start");
     ended.says(NOT_MAPPED, 1);
     ended.complains_once_of(&[IP, PEER, "took it while this start was held up"]);
     assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DescribeAddresses"]);
