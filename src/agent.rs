@@ -51,7 +51,8 @@ impl Agent {
         let what = format!("start of {target}");
         let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan, &mut told).await);
         let outcome = taken.await.map_err(|error| self.verdict(&error))??;
-        self.remember(target, |memory| memory.after_start(Some(outcome)));
+        let before = self.marks.read(target);
+        self.remember(target, before, before.after_start(Some(outcome)));
         Ok(outcome)
     }
 
@@ -61,22 +62,20 @@ impl Agent {
         let what = format!("stop of {target}");
         let released = retry::until(self.deadline, &what, async || self.let_go(target, &mut plan).await);
         let outcome = released.await.map_err(|error| self.verdict(&error))?;
-        self.remember(target, |memory| memory.after_stop(Some(outcome)));
+        let before = self.marks.read(target);
+        self.remember(target, before, before.after_stop(Some(outcome)));
         Ok(outcome)
     }
 
     /// Whether this instance has the address. The error is the reason why that cannot be told, in one line.
     pub async fn status(&self, target: Target) -> Result<Outcome, String> {
-        let failed = "a stop failed earlier, and whether it took effect is not known; run start or stop again";
-        let memory = self.marks.read(target);
-        if memory.stop_failed {
-            return Err(failed.to_owned());
-        }
+        // From before the describe: what a stop leaves after it is not settled by it.
+        let before = self.marks.read(target);
         let what = format!("status of {target}");
         let described = retry::until(self.deadline, &what, async || self.ec2.describe(target).await);
         let mine = is_mine(&described.await.map_err(|error| self.verdict(&error))?, &self.me);
-        self.remember(target, |memory| memory.after_describe(mine));
-        memory.judge(mine).ok_or_else(|| failed.to_owned())
+        self.remember(target, before, before.after_describe(mine));
+        before.judge(mine).ok_or_else(|| "a stop failed earlier, and EC2 still shows the address here; run start or stop again".to_owned())
     }
 
     fn hand_over(&self, target: Target) -> Result<(), String> {
@@ -85,9 +84,10 @@ impl Agent {
     }
 
     /// Changes what later calls know of an address.
-    fn remember(&self, target: Target, change: impl Fn(Memory) -> Memory) {
-        let before = self.marks.read(target);
-        let after = if self.rules.dry_run { before } else { change(before) };
+    fn remember(&self, target: Target, before: Memory, after: Memory) {
+        if self.rules.dry_run {
+            return;
+        }
         if let Err(error) = self.marks.change(target, before, after) {
             log::warn!("{target}: {error}; mend that by hand, for later calls go by it");
         }

@@ -29,7 +29,7 @@ pub fn is_mine(address: &Address, me: &InstanceId) -> bool {
 pub struct Memory {
     /// This node has stopped holding the address, which stays until a peer takes it.
     pub handed_over: bool,
-    /// A stop failed, so nobody may conclude from EC2's word that this node still claims the address.
+    /// A stop failed, so while EC2 shows the address here, nobody may conclude that this node still claims it.
     pub stop_failed: bool,
 }
 
@@ -53,19 +53,19 @@ impl Memory {
         }
     }
 
-    /// What to remember once a describe has shown whether the address is this instance's: a peer that has taken it ends a
-    /// handover.
+    /// What to remember once a describe has shown whether the address is this instance's: where it is not, a handover has ended,
+    /// and a failed stop is settled.
     #[must_use]
     pub fn after_describe(self, mine: bool) -> Self {
-        Self { handed_over: self.handed_over && mine, ..self }
+        if mine { self } else { Self::default() }
     }
 
     /// What status says once a describe has shown whether the address is this instance's. `None` is for what cannot be told.
     #[must_use]
     pub fn judge(self, mine: bool) -> Option<Outcome> {
         match (mine, self) {
-            (_, Self { stop_failed: true, .. }) => None,
             (false, _) => Some(Outcome::NotMine),
+            (true, Self { stop_failed: true, .. }) => None,
             (true, Self { handed_over: true, .. }) => Some(Outcome::HandedOver),
             (true, _) => Some(Outcome::Mine),
         }
@@ -395,13 +395,11 @@ mod tests {
     }
 
     #[test]
-    fn a_handover_ends_when_a_peer_is_seen_to_have_the_address() {
-        for stop_failed in [false, true] {
-            let handed_over = Memory { handed_over: true, stop_failed };
-            assert_eq!(handed_over.after_describe(true), handed_over);
-            assert_eq!(handed_over.after_describe(false), Memory { handed_over: false, stop_failed });
-            let held = Memory { handed_over: false, stop_failed };
-            assert_eq!((held.after_describe(true), held.after_describe(false)), (held, held));
+    fn nothing_is_remembered_of_an_address_that_is_seen_not_to_be_mine() {
+        for (handed_over, stop_failed) in [(false, false), (true, false), (false, true), (true, true)] {
+            let memory = Memory { handed_over, stop_failed };
+            assert_eq!(memory.after_describe(true), memory);
+            assert_eq!(memory.after_describe(false), Memory::default());
         }
     }
 
@@ -410,10 +408,11 @@ mod tests {
         let memory = |handed_over, stop_failed| Memory { handed_over, stop_failed };
         assert_eq!(memory(false, false).judge(true), Some(Outcome::Mine));
         assert_eq!(memory(true, false).judge(true), Some(Outcome::HandedOver));
-        assert_eq!(memory(false, false).judge(false), Some(Outcome::NotMine));
-        assert_eq!(memory(true, false).judge(false), Some(Outcome::NotMine));
-        for (handed_over, mine) in [(false, false), (false, true), (true, false), (true, true)] {
-            assert_eq!(memory(handed_over, true).judge(mine), None);
+        for handed_over in [false, true] {
+            assert_eq!(memory(handed_over, true).judge(true), None);
+            for stop_failed in [false, true] {
+                assert_eq!(memory(handed_over, stop_failed).judge(false), Some(Outcome::NotMine));
+            }
         }
     }
 }

@@ -362,7 +362,7 @@ fn a_describe_that_lags_behind_an_acknowledged_associate_is_no_failure() {
 }
 
 #[test]
-fn after_a_failed_stop_status_is_unknown_until_a_stop_or_a_start_succeeds() {
+fn after_a_failed_stop_status_is_unknown_while_the_address_is_here_until_a_stop_or_a_start_succeeds() {
     for (action, after) in [("stop", (STOPPED, 3)), ("start", (RUNNING, 0))] {
         let stage = Stage::with_the_address();
         stage.ec2.answer_once("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
@@ -375,6 +375,27 @@ fn after_a_failed_stop_status_is_unknown_until_a_stop_or_a_start_succeeds() {
         assert_eq!(stage.run([action]).code(), 0);
         assert!(!stage.has_mark("stop-failed"));
         stage.run(["status"]).says(after.0, after.1);
+    }
+}
+
+#[test]
+fn a_failed_stop_is_settled_once_the_address_is_seen_to_be_elsewhere() {
+    // It took effect after all, or a peer has the address.
+    for owner in [None, Some(PEER)] {
+        let stage = Stage::with_the_address();
+        stage.ec2.answer_once("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
+        stage.run(["stop"]).says(NOT_DISOWNED, 1);
+        stage.ec2.set_owner(IP, owner);
+        // What EC2 does not tell settles nothing.
+        stage.ec2.answer_once("DescribeAddresses", Answer::error(403, "UnauthorizedOperation"));
+        stage.run(["status"]).says(UNKNOWN, 4);
+        stage.run(["--dry-run", "status"]).says(STOPPED, 3);
+        assert!(stage.has_mark("stop-failed"));
+        stage.run(["status"]).says(STOPPED, 3);
+        assert!(!stage.has_mark("stop-failed"));
+        // When the address comes back, somebody has given it to this instance on purpose.
+        stage.ec2.give(IP, ME);
+        stage.run(["status"]).says(RUNNING, 0);
     }
 }
 

@@ -219,7 +219,12 @@ impl Ec2 {
 
     /// Makes somebody the owner of the address.
     pub fn give(&self, ip: &str, owner: &str) {
-        self.world.lock().unwrap().give(ip, Some(owner));
+        self.set_owner(ip, Some(owner));
+    }
+
+    /// Makes somebody or nobody the owner of the address.
+    pub fn set_owner(&self, ip: &str, owner: Option<&str>) {
+        self.world.lock().unwrap().give(ip, owner);
     }
 
     pub fn owner(&self, ip: &str) -> Option<String> {
