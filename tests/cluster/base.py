@@ -14,7 +14,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STORE = REPOSITORY / "target" / "cluster"
-PACKAGES = ("busybox", "ca-certificates", "cluster-glue", "heartbeat", "nftables", "systemd", "tini")
+PACKAGES = ("busybox", "ca-certificates", "cluster-glue", "heartbeat", "keepalived", "monit", "nftables", "nginx-light",
+            "systemd", "tini")
 
 # Every program by which Heartbeat, an init script or an administrator would reboot a machine.
 REBOOTING = ("halt", "init", "poweroff", "reboot", "shutdown", "telinit")
@@ -38,7 +39,7 @@ def main():
         layer = path()
         if layer.exists():
             return
-        print("tests/cluster/base.py: installing heartbeat into the nodes' base layer", file=sys.stderr)
+        print("tests/cluster/base.py: installing the cluster managers into the nodes' base layer", file=sys.stderr)
         subprocess.run(
             ["unshare", "--mount", "--propagation", "private", "--uts", "--ipc", "--pid", "--fork",
              "--kill-child", "--mount-proc", sys.executable, __file__, str(layer)],
@@ -93,7 +94,7 @@ def build(layer: Path):
             return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=log,
                                   stderr=subprocess.STDOUT).returncode
         if run(install) != 0 and (run(apt + ["update"]) != 0 or run(install) != 0):
-            sys.exit(f"tests/cluster/base.py: apt could not install heartbeat: see {log.name}")
+            sys.exit(f"tests/cluster/base.py: apt could not install the cluster managers: see {log.name}")
     policy.unlink()
     for name in REBOOTING:
         write_program(root / "sbin" / name, REBOOT_STUB)

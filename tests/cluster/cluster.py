@@ -259,7 +259,7 @@ class Cluster:
         for name in ("ec2-calls", "moto.log"):
             shutil.copyfile(self.place / name, where / name)
         for node in self.nodes.values():
-            for name in ("heartbeat.log", "boot.log", "metadata.log"):
+            for name in ("heartbeat.log", "daemons.log", "boot.log", "metadata.log"):
                 if (node.place / name).exists():
                     shutil.copyfile(node.place / name, where / f"{node.name}-{name}")
             (where / f"{node.name}-syslog").write_text("\n".join(node.log()) + "\n")

@@ -46,6 +46,7 @@ class Node:
         self.init = None
         self.heartbeat = None
         self.metadata = None
+        self.daemons: dict[str, subprocess.Popen] = {}
         self.started_at = 0
         for directory in ("upper", "work", "root"):
             (place / directory).mkdir(parents=True)
@@ -110,11 +111,14 @@ class Node:
             self.machine.wait()
         if self.heartbeat is not None:
             self.heartbeat.wait()
+        for daemon in self.daemons.values():
+            daemon.wait()
         # The network namespace outlives the machine. What a dead machine loses must not: packets
         # it had not sent yet; and, at its boot, its filter.
         for interface in self.plugs:
             run("ip", "-n", self.network, "link", "set", interface, "down")
         self.machine = self.init = self.heartbeat = None
+        self.daemons = {}
 
     def close(self):
         if self.is_up():
@@ -167,6 +171,35 @@ class Node:
     def status(self) -> Status:
         done = self.run("/etc/init.d/elastic-ip", "status", check=False)
         return Status(done.stdout, done.returncode)
+
+    # Its daemons
+
+    def start_daemon(self, *command: str):
+        """Runs a program that stays in the foreground, as its systemd unit does."""
+        program = command[0]
+        assert not self.processes_of(program), f"{program} is running"
+        self.started_at = len(self.log())
+        with open(self.place / "daemons.log", "ab") as log:
+            self.daemons[program] = subprocess.Popen(
+                self.command(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True)
+
+    def stop_daemon(self, program: str):
+        """SIGTERM to its first process, as systemd stops it. Returns when all of it has ended."""
+        os.kill(min(self.processes_of(program)), signal.SIGTERM)
+        self.daemons.pop(program).wait(60)
+        wait_until(lambda: not self.processes_of(program), 30, f"{program} to end on {self.name}")
+
+    def kill_daemon(self, program: str):
+        """kill -9 for all of its processes at once."""
+        for pid in self.processes_of(program):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.daemons.pop(program).wait(30)
+
+    def processes_of(self, program: str) -> list[int]:
+        """The pids, in this process's view, of what runs that program in the node."""
+        return [pid for pid, running, _ in self.processes() if running == program]
 
     # Heartbeat
 
@@ -249,11 +282,11 @@ class Node:
         return any(GARBLED in line for line in self.log()[self.started_at:])
 
     def hear_nobody(self):
-        """Drops heartbeat's packets as they arrive: a filter on their way out would be an error
-        to the sender, which a broken network is not."""
+        """Drops the peer's packets, Heartbeat's and keepalived's, as they arrive: a filter on their
+        way out would be an error to the sender, which a broken network is not."""
         self.run("nft", """
             table inet split {
-                chain in { type filter hook input priority 0; udp dport 694 drop; }
+                chain in { type filter hook input priority 0; udp dport 694 drop; ip protocol 112 drop; }
             }""")
 
     def hear_again(self):
