@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 
 use crate::address::Target;
+use crate::config::Setting;
 use crate::escape::printable;
 
 /// What to do, in the words of an LSB init script.
@@ -48,6 +50,10 @@ pub struct Invocation {
     pub action: Action,
     /// The addresses named, in place of `ELASTIC_IP`'s; may be empty.
     pub targets: Vec<Target>,
+    /// A cluster manager's parameters, by the names that the configuration file has for them.
+    pub parameters: Vec<(&'static str, Setting)>,
+    /// How long the call may take, where the caller says so.
+    pub limit: Option<Duration>,
     /// The configuration file, where it is not the standard one.
     pub config: Option<PathBuf>,
     /// The folder below which every file of the system is looked for.
@@ -130,7 +136,16 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Misuse> {
             targets.push(target);
         }
     }
-    Ok(Invocation { action, targets, config: words.config, root: words.root, dry_run: words.dry_run, verbose: words.verbose })
+    Ok(Invocation {
+        action,
+        targets,
+        parameters: Vec::new(),
+        limit: None,
+        config: words.config,
+        root: words.root,
+        dry_run: words.dry_run,
+        verbose: words.verbose,
+    })
 }
 
 const ACTIONS: &str = "use start, stop, status, restart, try-restart or force-reload";

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use crate::address::{InstanceId, Target};
 use crate::agent::{Agent, Rules};
 use crate::cli::{Action, Invocation};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Environment};
 use crate::credentials::{self, Places};
 use crate::ec2::{Ec2, Endpoint, Limits};
 use crate::instance;
@@ -59,11 +59,7 @@ enum Unready {
 /// Does what is asked.
 pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
     let environment = |name: &str| env::var(name).ok();
-    let targets = invocation.targets.clone();
-    let config = Config::load(invocation.config.as_deref(), &invocation.root, targets, &environment).map_err(|error| match error {
-        config::Error::NotAllowed(line) => Trouble::NotAllowed(line),
-        config::Error::Unfit(line) => Trouble::NotConfigured(line),
-    })?;
+    let config = load(invocation, &environment)?;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Ok(all_unknown(&config, None, &format!("cannot start: {error}"))),
@@ -75,6 +71,26 @@ pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
         remember_failures(&config, done.as_ref().ok());
     }
     done
+}
+
+/// Whether the configuration is whole and, where keys are kept in files or the environment, the keys are. Asks nobody.
+pub fn validate(invocation: &Invocation) -> Result<(), Trouble> {
+    let environment = |name: &str| env::var(name).ok();
+    let config = load(invocation, &environment)?;
+    let places = Places::new(&invocation.root, &environment);
+    credentials::check(&config, &places, &environment).map_err(|error| match error {
+        credentials::Error::NotAllowed(line) => Trouble::NotAllowed(line),
+        credentials::Error::Unfit(line) | credentials::Error::Unavailable(line) => Trouble::NotConfigured(line),
+        credentials::Error::Nowhere => Trouble::NoCredentials,
+    })
+}
+
+fn load(invocation: &Invocation, environment: Environment) -> Result<Config, Trouble> {
+    let Invocation { config, root, targets, parameters, .. } = invocation;
+    Config::load(config.as_deref(), root, targets.clone(), parameters, environment).map_err(|error| match error {
+        config::Error::NotAllowed(line) => Trouble::NotAllowed(line),
+        config::Error::Unfit(line) => Trouble::NotConfigured(line),
+    })
 }
 
 /// Leaves the marks by which later calls know that a stop failed.
@@ -93,7 +109,7 @@ fn remember_failures(config: &Config, done: Option<&Done>) {
 }
 
 async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Trouble> {
-    let limit = limit(invocation.action, config);
+    let limit = invocation.limit.unwrap_or_else(|| limit(invocation.action, config));
     let deadline = Deadline::after(limit);
     // Taken from here on: the parent may have left SIGTERM ignored, as Heartbeat does.
     let mut terminate = signal(SignalKind::terminate());

@@ -105,12 +105,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration file and the environment; what the file sets wins.
+    /// Reads the configuration file and the environment; what the file sets wins over that, and a cluster manager's
+    /// `parameters`, by the names that the file has for them, win over both.
     ///
     /// A `path` of `None` means [`FILE`], which may be absent. `named` are the addresses of the command line: where there
     /// are any, `ELASTIC_IP` is not looked at. Names that look like a misspelling of a known one are warned about.
-    pub fn load(path: Option<&Path>, root: &Path, named: Vec<Target>, environment: Environment) -> Result<Self, Error> {
-        let settings = Settings::read(path, root, environment)?;
+    pub fn load(
+        path: Option<&Path>,
+        root: &Path,
+        named: Vec<Target>,
+        parameters: &[(&'static str, Setting)],
+        environment: Environment,
+    ) -> Result<Self, Error> {
+        let settings = Settings::read(path, root, parameters, environment)?;
         settings.config(root, named).map_err(Error::Unfit)
     }
 }
@@ -125,21 +132,31 @@ struct Settings<'a> {
     path: PathBuf,
     missing: bool,
     assignments: Vec<Assignment>,
+    parameters: &'a [(&'static str, Setting)],
     environment: Environment<'a>,
 }
 
-/// A value that was found, and where.
-struct Setting {
+/// A value that was found, and where. What it is read as either is well-formed, or the error is one line that names where.
+#[derive(Clone, Debug)]
+pub struct Setting {
     text: String,
     origin: String,
 }
 
 impl Setting {
+    /// A value that was found at `origin`; an empty one is none.
+    #[must_use]
+    pub fn new(text: &str, origin: String) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self { text: text.to_owned(), origin })
+    }
+
     fn wrong(&self, what: &str) -> String {
         format!("{}: {what}", self.origin)
     }
 
-    fn truth(&self) -> Result<bool, String> {
+    /// Yes or no.
+    pub fn truth(&self) -> Result<bool, String> {
         match self.text.to_ascii_lowercase().as_str() {
             "yes" | "true" | "on" | "1" => Ok(true),
             "no" | "false" | "off" | "0" => Ok(false),
@@ -147,8 +164,30 @@ impl Setting {
         }
     }
 
-    fn region(&self, name: &str) -> Result<RegionName, String> {
+    /// A region.
+    pub fn region(&self) -> Result<RegionName, String> {
+        self.region_named(&self.text)
+    }
+
+    fn region_named(&self, name: &str) -> Result<RegionName, String> {
         name.parse().map_err(|what: String| self.wrong(&what))
+    }
+
+    /// Elastic IPs, separated by spaces.
+    pub fn targets(&self) -> Result<Vec<Target>, String> {
+        let mut targets = Vec::new();
+        for word in self.text.split_whitespace() {
+            let target: Target = word.parse().map_err(|what: String| self.wrong(&what))?;
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
+    }
+
+    /// A file's or a folder's full path.
+    pub fn absolute_path(&self) -> Result<PathBuf, String> {
+        if self.text.starts_with('/') { Ok(PathBuf::from(&self.text)) } else { Err(self.wrong("not an absolute path")) }
     }
 
     fn seconds(&self) -> Result<Duration, String> {
@@ -159,7 +198,8 @@ impl Setting {
         }
     }
 
-    fn url(&self, schemes: &[&str]) -> Result<Url, String> {
+    /// A URL with one of these schemes.
+    pub fn url(&self, schemes: &[&str]) -> Result<Url, String> {
         let example = format!("a URL such as {}://host:port", schemes[0]);
         let url: Url = self.text.parse().map_err(|error| self.wrong(&format!("{error}; give {example}")))?;
         if !schemes.contains(&url.scheme()) || !url.has_host() || url.query().is_some() || url.fragment().is_some() {
@@ -170,7 +210,12 @@ impl Setting {
 }
 
 impl<'a> Settings<'a> {
-    fn read(path: Option<&Path>, root: &Path, environment: Environment<'a>) -> Result<Self, Error> {
+    fn read(
+        path: Option<&Path>,
+        root: &Path,
+        parameters: &'a [(&'static str, Setting)],
+        environment: Environment<'a>,
+    ) -> Result<Self, Error> {
         let standard = below(root, Path::new(FILE));
         let (path, required) = path.map_or((standard, false), |path| (path.to_owned(), true));
         let (assignments, missing) = match file::read(&path) {
@@ -182,7 +227,7 @@ impl<'a> Settings<'a> {
             Err(file::Error::Denied(line)) => return Err(Error::NotAllowed(line)),
             Err(file::Error::Unfit(line)) => return Err(Error::Unfit(line)),
         };
-        let settings = Self { path, missing, assignments, environment };
+        let settings = Self { path, missing, assignments, parameters, environment };
         settings.warn_of_misspelling();
         Ok(settings)
     }
@@ -202,20 +247,24 @@ impl<'a> Settings<'a> {
         self.assignments.iter().rfind(|assignment| assignment.name == name)
     }
 
-    /// The first of several names for the same thing; the file wins, and an empty value is none.
+    /// The cluster manager's own value.
+    fn parameter(&self, name: &str) -> Option<&Setting> {
+        self.parameters.iter().find_map(|(other, setting)| (*other == name).then_some(setting))
+    }
+
+    /// The first of several names for the same thing; a parameter wins, then the file, and an empty value is none.
     fn first(&self, names: &[&str]) -> Option<Setting> {
+        if let Some(setting) = names.iter().find_map(|name| self.parameter(name)) {
+            return Some(setting.clone());
+        }
         let in_file = names.iter().find_map(|name| match self.assigned(name) {
-            Some(Assignment { value: Value::Text(text), line, .. }) if !text.trim().is_empty() => {
-                Some(Setting { text: text.trim().to_owned(), origin: format!("{} line {line}: {name}", self.path.display()) })
+            Some(Assignment { value: Value::Text(text), line, .. }) => {
+                Setting::new(text, format!("{} line {line}: {name}", self.path.display()))
             }
             _ => None,
         });
-        let in_environment = || {
-            names.iter().find_map(|name| {
-                let text = (self.environment)(name)?.trim().to_owned();
-                (!text.is_empty()).then(|| Setting { text, origin: format!("environment variable {name}") })
-            })
-        };
+        let in_environment =
+            || names.iter().find_map(|name| Setting::new(&(self.environment)(name)?, format!("environment variable {name}")));
         in_file.or_else(in_environment)
     }
 
@@ -228,18 +277,21 @@ impl<'a> Settings<'a> {
     }
 
     fn config(&self, root: &Path, named: Vec<Target>) -> Result<Config, String> {
-        let (params, region) = match self.first(&["AWS_PARAMS"]) {
+        let (mut params, region) = match self.first(&["AWS_PARAMS"]) {
             Some(setting) => {
                 let params = AwsParams::parse(&setting.text).map_err(|what| setting.wrong(&what))?;
-                let region = params.region.as_deref().map(|region| setting.region(region)).transpose()?;
+                let region = params.region.as_deref().map(|region| setting.region_named(region)).transpose()?;
                 (params, region)
             }
             None => (AwsParams::default(), None),
         };
         let region = match (region, self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])) {
-            (None, Some(setting)) => Some(setting.region(&setting.text)?),
-            (region, _) => region,
+            (Some(region), _) if self.parameter("AWS_REGION").is_none() => Some(region),
+            (_, setting) => setting.map(|setting| setting.region()).transpose()?,
         };
+        if let Some(profile) = self.parameter("AWS_PROFILE") {
+            params = AwsParams { profile: Some(profile.text.clone()), ..AwsParams::default() };
+        }
         let custom = self.first(&["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL", "EC2_URL"]);
         let endpoint = custom.as_ref().map(|setting| setting.url(&["https", "http"])).transpose()?;
         let fips = self.truth("AWS_USE_FIPS_ENDPOINT", false)?;
@@ -252,8 +304,7 @@ impl<'a> Settings<'a> {
             None => Url::parse("http://169.254.169.254").map_err(|error| error.to_string())?,
         };
         let state_dir = match self.first(&["STATE_DIR"]) {
-            Some(setting) if !setting.text.starts_with('/') => return Err(setting.wrong("not an absolute path")),
-            Some(setting) => PathBuf::from(setting.text),
+            Some(setting) => setting.absolute_path()?,
             None => PathBuf::from("/run/elastic-ip"),
         };
         let allow_reassociation = self.truth("ALLOW_REASSOCIATION", true)?;
@@ -293,14 +344,7 @@ impl<'a> Settings<'a> {
             let state = if self.missing { "does not exist" } else { "does not set ELASTIC_IP" };
             return Err(format!("{} {state}; put a line such as ELASTIC_IP=203.0.113.25 into it", self.path.display()));
         };
-        let mut targets = Vec::new();
-        for word in setting.text.split_whitespace() {
-            let target: Target = word.parse().map_err(|what: String| setting.wrong(&what))?;
-            if !targets.contains(&target) {
-                targets.push(target);
-            }
-        }
-        Ok(targets)
+        setting.targets()
     }
 
     fn instance(&self) -> Result<Option<InstanceId>, String> {

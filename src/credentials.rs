@@ -91,6 +91,32 @@ pub async fn find(
     environment: Environment<'_>,
     metadata: &Metadata,
 ) -> Result<AwsCredentials, Error> {
+    let before = match (on_this_machine(config, places, environment), &config.role) {
+        (Err(Error::Nowhere), Some(role)) => return role::fetch(metadata, Some(role)).await,
+        (Err(before @ (Error::Nowhere | Error::NotAllowed(_))), None) if config.secrets_file.is_none() && config.only_profile.is_none() => {
+            before
+        }
+        (found, _) => return found,
+    };
+    role::fetch(metadata, None).await.map_err(|error| match (error, before) {
+        (Error::Nowhere, before) => before,
+        // A file that may not be read is the likelier reason, and the one that can be mended.
+        (Error::Unavailable(_), before @ Error::NotAllowed(_)) => before,
+        (Error::Unavailable(why), _) => Error::Unavailable(format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}")),
+        (error, _) => error,
+    })
+}
+
+/// Whether the places that need no network have keys that can be used, or leave it to the instance's role.
+pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(), Error> {
+    match on_this_machine(config, places, environment) {
+        Err(Error::Nowhere) => Ok(()),
+        found => found.map(drop),
+    }
+}
+
+/// All places but the role.
+fn on_this_machine(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<AwsCredentials, Error> {
     if let Some(path) = &config.secrets_file {
         return awssecret::read(path).map_err(|error| match error {
             Error::Nowhere => Error::Unfit(format!("{} does not exist; AWS_PARAMS names it with --secrets-file", path.display())),
@@ -106,25 +132,14 @@ pub async fn find(
             error => error,
         });
     }
-    if let Some(role) = &config.role {
-        return role::fetch(metadata, Some(role)).await;
+    if config.role.is_some() {
+        return Err(Error::Nowhere);
     }
-    let in_files = first(
+    first(
         std::iter::once_with(|| environment::read(environment))
             .chain(places.secrets().map(|path| awssecret::read(&path)))
             .chain(places.aws_folders().map(|folder| aws_files::read(&folder, &config.profile))),
-    );
-    match in_files {
-        Ok(credentials) => Ok(credentials),
-        Err(error @ Error::Unfit(_)) => Err(error),
-        Err(before) => role::fetch(metadata, None).await.map_err(|error| match (error, before) {
-            (Error::Nowhere, before) => before,
-            // A file that may not be read is the likelier reason, and the one that can be mended.
-            (Error::Unavailable(_), before @ Error::NotAllowed(_)) => before,
-            (Error::Unavailable(why), _) => Error::Unavailable(format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}")),
-            (error, _) => error,
-        }),
-    }
+    )
 }
 
 /// The first place that has keys. A place that cannot be read is passed over, and remembered in case no other has any.

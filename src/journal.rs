@@ -24,6 +24,11 @@ pub fn open(verbose: bool) {
     }
 }
 
+/// Gives Pacemaker the reason that it shows beside a failed action: a line on stderr in a form of its own.
+pub fn give_exit_reason(reason: &str) {
+    let _ = writeln!(io::stderr(), "ocf-exit-reason:{}", one_line(reason));
+}
+
 fn connect() -> io::Result<Logger<LoggerBackend, Formatter3164>> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(SOCKET)?;

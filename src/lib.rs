@@ -15,5 +15,6 @@ pub mod journal;
 pub mod lsb;
 pub mod marks;
 pub mod metadata;
+pub mod ocf;
 pub mod plan;
 pub mod retry;

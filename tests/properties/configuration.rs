@@ -26,7 +26,7 @@ pub fn file(name: &str, content: &[u8]) -> PathBuf {
 fn load(content: &[u8], named: bool) -> Result<Config, Error> {
     let path = file("elastic-ip", content);
     let targets = if named { vec![super::IP.parse().unwrap()] } else { vec![] };
-    Config::load(Some(&path), Path::new("/nonexistent"), targets, &|_| None)
+    Config::load(Some(&path), Path::new("/nonexistent"), targets, &[], &|_| None)
 }
 
 /// The text that a file gives a name of free text, or why there is none.
@@ -65,7 +65,7 @@ fn assert_names_the_file(error: &Error) {
 pub fn aws_params(text: &str) -> bool {
     let environment = |name: &str| (name == "AWS_PARAMS").then(|| text.to_owned());
     let targets = vec![super::IP.parse().unwrap()];
-    match Config::load(None, Path::new("/nonexistent"), targets, &environment) {
+    match Config::load(None, Path::new("/nonexistent"), targets, &[], &environment) {
         Ok(config) => {
             let told = [config.role, config.only_profile, config.region.map(|region| region.to_string())];
             let file = config.secrets_file.map(|path| path.to_string_lossy().into_owned());

@@ -21,7 +21,7 @@ fn find(params: &str, root: &Path, told: &[(&str, &[u8])]) -> Result<AwsCredenti
         "HOME" => Some("/home/me".to_owned()),
         _ => None,
     };
-    let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &environment).unwrap();
+    let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
     let places = Places::new(root, &environment);
     with_server(|server| server.ask_metadata(told, async |metadata| credentials::find(&config, &places, &environment, metadata).await))
 }

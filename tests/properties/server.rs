@@ -52,7 +52,7 @@ impl Server {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let set = url.clone();
         let environment = move |name: &str| (name == "AWS_ENDPOINT_URL_EC2").then(|| set.clone());
-        let config = Config::load(None, Path::new("/nonexistent"), vec![super::IP.parse().unwrap()], &environment).unwrap();
+        let config = Config::load(None, Path::new("/nonexistent"), vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
         let endpoint = Endpoint::new(&"eu-west-1".parse().unwrap(), &config);
         let keys = AwsCredentials::new("AKID", "secret", None, None);
         let minute = Duration::from_secs(60);

@@ -1,6 +1,8 @@
 //! One call of the program, and what came of it.
 
+use std::fs;
 use std::io::Read;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,6 +29,25 @@ impl Call {
         Self::of(Command::new(env!("CARGO_BIN_EXE_elastic-ip")), root, words)
     }
 
+    /// A call as Pacemaker makes it: by the agent's path, with these of OCF's variables.
+    pub fn of_agent(root: &Path, operation: &str, variables: &[(&str, &str)]) -> Self {
+        let mut call = Self::of(agent(root), root, [operation]);
+        call.command.envs(variables.iter().copied());
+        call
+    }
+
+    /// As [`Call::heeding_modes`], by Pacemaker.
+    pub fn of_agent_heeding_modes(root: &Path, operation: &str) -> Self {
+        Self::of(heeding_modes(agent(root)), root, [operation])
+    }
+
+    /// A call by the agent's path without a word.
+    pub fn bare_agent(root: &Path) -> Self {
+        let mut command = agent(root);
+        command.env_clear();
+        Self { command, shown: String::new() }
+    }
+
     fn of<'a>(mut command: Command, root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
         let words: Vec<&str> = words.into_iter().collect();
         command.env_clear().arg("--root").arg(root).args(&words);
@@ -47,12 +68,7 @@ impl Call {
 
     /// A call by somebody who may read only what its mode allows, as root otherwise does not need to heed.
     pub fn heeding_modes<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
-        if !geteuid().is_root() {
-            return Self::new(root, words);
-        }
-        let mut setpriv = Command::new("/usr/bin/setpriv");
-        setpriv.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_elastic-ip")]);
-        Self::of(setpriv, root, words)
+        Self::of(heeding_modes(Command::new(env!("CARGO_BIN_EXE_elastic-ip"))), root, words)
     }
 
     pub fn spawn(mut self) -> Running {
@@ -67,6 +83,26 @@ impl Call {
     pub fn run(self) -> Ended {
         self.spawn().end()
     }
+}
+
+/// The same command by somebody who may read only what its mode allows.
+fn heeding_modes(command: Command) -> Command {
+    if !geteuid().is_root() {
+        return command;
+    }
+    let mut setpriv = Command::new("/usr/bin/setpriv");
+    setpriv.args(["--bounding-set", "-dac_override,-dac_read_search"]).arg(command.get_program());
+    setpriv
+}
+
+/// The agent as the package installs it.
+fn agent(root: &Path) -> Command {
+    let path = root.join("usr/lib/ocf/resource.d/elastic-ip/elastic-ip");
+    if !path.exists() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(env!("CARGO_BIN_EXE_elastic-ip"), &path).unwrap();
+    }
+    Command::new(path)
 }
 
 fn reader(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
@@ -161,12 +197,12 @@ impl Ended {
     fn check(&self) {
         assert!(self.status.code().is_some(), "ended by a signal: {self:?}");
         for line in self.stderr.lines() {
-            assert!(line.starts_with("elastic-ip: "), "{line:?} is not the program's: {self:?}");
+            assert!(line.starts_with("elastic-ip: ") || line.starts_with("ocf-exit-reason:"), "{line:?} is not the program's: {self:?}");
             assert!(!line.chars().any(char::is_control), "{line:?} has a control character");
         }
         assert!(!self.stderr.contains("panicked"), "{self:?}");
         assert!(self.stderr.is_empty() || self.stderr.ends_with('\n'), "{self:?}");
-        let asked = self.shown.contains("--help") || self.shown.contains("--version");
+        let asked = ["--help", "--version", "meta-data", "usage"].iter().any(|word| self.shown.contains(word));
         for line in self.stdout.lines().filter(|_| !asked) {
             assert!(is_the_articles(line), "{line:?} is on stdout: {self:?}");
         }

@@ -131,6 +131,11 @@ impl Stage {
         Call::new(self.root(), words)
     }
 
+    /// A call by Pacemaker, with these of OCF's variables.
+    pub fn operate(&self, operation: &str, variables: &[(&str, &str)]) -> Ended {
+        Call::of_agent(self.root(), operation, variables).run()
+    }
+
     pub fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Ended {
         self.call(words).run()
     }

@@ -1,0 +1,221 @@
+//! A call by Pacemaker: OCF's actions and parameters, what became of them in OCF's codes, and the agent's meta-data
+//! (<https://github.com/ClusterLabs/OCF-spec/blob/main/ra/1.1/resource-agent-api.md>).
+
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use crate::cli::{self, Action, Invocation, Misuse};
+use crate::command::{self, Done, Trouble};
+use crate::config::{Environment, Setting};
+use crate::lsb::{self, Report};
+use crate::plan::Outcome;
+
+/// The folder of every OCF agent, from its root on.
+const AGENTS: &str = "/ocf/resource.d/";
+
+/// How long before Pacemaker ends an operation its call has ended.
+const MARGIN: Duration = Duration::from_secs(3);
+
+const USAGE: &str = "use start, stop, monitor, reload-agent, validate-all or meta-data";
+
+/// The configuration name that each parameter stands for; `elastic_ip` and `config` are what the command line may name.
+const PARAMETERS: [(&str, &str); 5] = [
+    ("region", "AWS_REGION"),
+    ("profile", "AWS_PROFILE"),
+    ("endpoint", "AWS_ENDPOINT_URL_EC2"),
+    ("release_on_stop", "RELEASE_ON_STOP"),
+    ("allow_reassociation", "ALLOW_REASSOCIATION"),
+];
+
+/// The exit code of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// It is done; for a monitor: every address is this instance's.
+    Success = 0,
+    /// It could not be done, or cannot be told.
+    Failed = 1,
+    /// The call itself is wrong.
+    BadArguments = 2,
+    /// There is no such action.
+    Unimplemented = 3,
+    /// The caller may not do it on this node.
+    NotAllowed = 4,
+    /// This node lacks what is needed: its file is missing or wrong, or it has no credentials. Pacemaker goes on elsewhere.
+    NotInstalled = 5,
+    /// A parameter is wrong, so that it cannot be done on any node.
+    NotConfigured = 6,
+    /// Some address is not this instance's, or this node claims it no more.
+    NotRunning = 7,
+    /// Nothing is known to have changed, but it cannot be told any more: Pacemaker shows that, and leaves the resource alone.
+    Degraded = 190,
+}
+
+impl From<Code> for u8 {
+    fn from(code: Code) -> Self {
+        code as Self
+    }
+}
+
+/// What Pacemaker asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Start,
+    Stop,
+    /// Whether this node runs it. Pacemaker repeats it, on a node where it takes it to run, or asks once (a probe).
+    Monitor {
+        repeated: bool,
+    },
+    /// Whether it could run here; `deep` asks EC2 as well.
+    Validate {
+        deep: bool,
+    },
+}
+
+impl Operation {
+    fn action(self) -> Action {
+        match self {
+            Self::Start => Action::Start,
+            Self::Stop => Action::Stop,
+            Self::Monitor { .. } | Self::Validate { .. } => Action::Status,
+        }
+    }
+}
+
+/// A call that has nothing to do with any address: what it prints, or why it cannot be understood.
+enum Without {
+    Told(String),
+    Wrong(Code, String),
+}
+
+/// Whether the program was called as an OCF agent: by a path in the folder of those. Heartbeat exports some of OCF's
+/// variables too, so the environment does not tell.
+#[must_use]
+pub fn is_agent(program: Option<&OsString>) -> bool {
+    program.is_some_and(|program| program.as_encoded_bytes().windows(AGENTS.len()).any(|part| part == AGENTS.as_bytes()))
+}
+
+/// Does what Pacemaker asks. `arguments` begin with the program's own name.
+#[must_use]
+pub fn run(arguments: Vec<OsString>, environment: Environment) -> Report {
+    let (operation, invocation) = match parse(arguments, environment) {
+        Ok(understood) => understood,
+        Err(Without::Told(stdout)) => return Report { stdout, complaints: vec![], notes: vec![], code: Code::Success.into() },
+        Err(Without::Wrong(code, line)) => {
+            return Report { stdout: String::new(), complaints: vec![line], notes: vec![], code: code.into() };
+        }
+    };
+    if operation == (Operation::Validate { deep: false }) {
+        return validated(command::validate(&invocation));
+    }
+    let done = command::run(&invocation);
+    let code = judge(operation, &done);
+    let report = lsb::report(operation.action(), done);
+    let stdout = if matches!(operation, Operation::Validate { .. }) { String::new() } else { report.stdout };
+    Report { stdout, code: code.into(), ..report }
+}
+
+fn validated(validated: Result<(), Trouble>) -> Report {
+    match validated {
+        Ok(()) => Report { stdout: String::new(), complaints: vec![], notes: vec![], code: Code::Success.into() },
+        Err(trouble) => {
+            let code = troubled(&trouble);
+            Report { stdout: String::new(), code: code.into(), ..lsb::report(Action::Status, Err(trouble)) }
+        }
+    }
+}
+
+/// The action comes last; the options before it are those of the command line.
+fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Operation, Invocation), Without> {
+    let last = if arguments.len() > 1 { arguments.pop() } else { None };
+    let Some(word) = last else { return Err(Without::Wrong(Code::BadArguments, format!("no action given; {USAGE}"))) };
+    let operation = match word.to_string_lossy().as_ref() {
+        "start" => Operation::Start,
+        "stop" => Operation::Stop,
+        "monitor" | "status" => Operation::Monitor { repeated: milliseconds(environment, "CRM_meta_interval").is_some() },
+        // The parameters are read afresh at each call.
+        "reload-agent" => Operation::Validate { deep: false },
+        "validate-all" => Operation::Validate { deep: environment("OCF_CHECK_LEVEL").is_some_and(|level| level.trim() == "10") },
+        "meta-data" => return Err(Without::Told(metadata())),
+        "usage" | "help" | "--help" => return Err(Without::Told(format!("{USAGE}; see elastic-ip(8)\n"))),
+        other => return Err(Without::Wrong(Code::Unimplemented, format!("{other:?} is not an action of this agent; {USAGE}"))),
+    };
+    let word = if operation.action() == Action::Status { OsStr::new("status") } else { &word };
+    arguments.push(word.to_owned());
+    let mut invocation = cli::parse(arguments).map_err(|misuse| match misuse {
+        Misuse::Asked(text) => Without::Told(text),
+        Misuse::BadArguments(line) | Misuse::BadStatusArguments(line) | Misuse::UnknownAction(line) => {
+            Without::Wrong(Code::BadArguments, line)
+        }
+    })?;
+    configure(&mut invocation, environment).map_err(|line| Without::Wrong(Code::NotConfigured, line))?;
+    Ok((operation, invocation))
+}
+
+/// Hands the parameters and Pacemaker's time limit over. The error is one line that names the parameter that is wrong.
+fn configure(invocation: &mut Invocation, environment: Environment) -> Result<(), String> {
+    let given = |parameter: &str| Setting::new(&environment(&format!("OCF_RESKEY_{parameter}"))?, format!("parameter {parameter}"));
+    if let Some(setting) = given("elastic_ip") {
+        invocation.targets = setting.targets()?;
+    }
+    if let Some(setting) = given("config") {
+        invocation.config = Some(setting.absolute_path()?);
+    }
+    for (parameter, name) in PARAMETERS {
+        let Some(setting) = given(parameter) else { continue };
+        match name {
+            "AWS_REGION" => drop(setting.region()?),
+            "AWS_ENDPOINT_URL_EC2" => drop(setting.url(&["https", "http"])?),
+            "RELEASE_ON_STOP" | "ALLOW_REASSOCIATION" => drop(setting.truth()?),
+            _ => {}
+        }
+        invocation.parameters.push((name, setting));
+    }
+    invocation.limit = milliseconds(environment, "CRM_meta_timeout").map(limit);
+    Ok(())
+}
+
+/// How long a call may take for which Pacemaker allows this time.
+fn limit(allowed: Duration) -> Duration {
+    allowed.saturating_sub(MARGIN).max(allowed / 3)
+}
+
+/// A time that Pacemaker tells, in whole milliseconds; 0 is none.
+fn milliseconds(environment: Environment, name: &str) -> Option<Duration> {
+    let value: u64 = environment(&format!("OCF_RESKEY_{name}"))?.trim().parse().ok()?;
+    (value > 0).then(|| Duration::from_millis(value))
+}
+
+fn judge(operation: Operation, done: &Result<Done, Trouble>) -> Code {
+    let unknown = match operation {
+        Operation::Monitor { repeated: true } => Code::Degraded,
+        _ => Code::Failed,
+    };
+    let done = match (done, operation) {
+        (Ok(done), _) => done,
+        // To Pacemaker any other code would be a reason to stop it, which could not be done for the same trouble.
+        (Err(_), Operation::Monitor { repeated: true }) => return Code::Degraded,
+        (Err(trouble), _) => return troubled(trouble),
+    };
+    let mut outcomes = done.outcomes.iter().map(|(_, outcome)| outcome);
+    if outcomes.clone().any(Result::is_err) {
+        return unknown;
+    }
+    match operation {
+        Operation::Monitor { .. } if !outcomes.all(|outcome| matches!(outcome, Ok(Outcome::Mine))) => Code::NotRunning,
+        _ => Code::Success,
+    }
+}
+
+/// What is wrong with this node's file or its keys need not be wrong with the peer's: with [`Code::NotConfigured`], Pacemaker
+/// would end the resource on both.
+fn troubled(trouble: &Trouble) -> Code {
+    match trouble {
+        Trouble::NotConfigured(_) | Trouble::NoCredentials => Code::NotInstalled,
+        Trouble::NotAllowed(_) => Code::NotAllowed,
+    }
+}
+
+fn metadata() -> String {
+    include_str!("ocf/metadata.xml").replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+}
