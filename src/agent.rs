@@ -1,12 +1,16 @@
 //! Start, stop, status: carries a plan out against EC2, within the deadline.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::address::{InstanceId, Target};
-use crate::ec2::{Address, Ec2, Error, Kind};
+use futures::future::join;
+use tokio::sync::OnceCell;
+
+use crate::address::{InstanceId, Seat, Target};
+use crate::ec2::{Address, Association, Ec2, Error, Kind, Owner};
+use crate::interfaces::Interfaces;
 use crate::marks::Marks;
 use crate::plan::{LetGo, Memory, Outcome, Release, Take, Takeover, is_mine};
 use crate::retry::{self, Deadline, Transient};
@@ -33,58 +37,149 @@ pub struct Agent {
     pub marks: Marks,
     /// This instance.
     pub me: InstanceId,
+    /// Its interfaces.
+    pub interfaces: Interfaces,
+    /// All the addresses that are acted on.
+    pub targets: Vec<Target>,
     /// How to act.
     pub rules: Rules,
+    /// When the call began.
+    pub begun: Instant,
     /// When every action must have ended.
     pub deadline: Deadline,
-    /// The calls whose effect is not known.
-    pub unsettled: RefCell<Vec<String>>,
-    /// Set whenever the process goes on after it was stopped (SIGCONT).
-    pub continued: Arc<AtomicBool>,
+    /// The calls whose effect is not known, each with its address.
+    pub pending: RefCell<Vec<(Target, String)>>,
+    /// Whether the process was stopped and goes on.
+    pub pauses: Pauses,
+    /// What EC2 said first of each target.
+    pub first: OnceCell<Vec<Told>>,
+}
+
+/// What EC2 says of an address, and when it said so.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// `None` once a plan has taken note of it.
+    address: Option<Result<Address, Error>>,
+    at: Instant,
+    pauses: usize,
+}
+
+/// Counts how often the process went on after it was stopped (SIGCONT).
+pub struct Pauses {
+    continued: Arc<AtomicBool>,
+    count: Cell<usize>,
+}
+
+impl Pauses {
+    /// `continued` is set whenever the process goes on.
+    #[must_use]
+    pub fn new(continued: Arc<AtomicBool>) -> Self {
+        Self { continued, count: Cell::new(0) }
+    }
+
+    fn count(&self) -> usize {
+        if self.continued.swap(false, Ordering::Relaxed) {
+            self.count.set(self.count.get() + 1);
+        }
+        self.count.get()
+    }
 }
 
 impl Agent {
     /// Makes the address this instance's. The error is the reason why it is not known to be, in one line.
-    pub async fn start(&self, target: Target) -> Result<Outcome, String> {
-        let mut plan = Takeover::new(self.me.clone(), self.rules.allow_reassociation);
-        let mut told = Instant::now();
+    pub async fn start(&self, target: &Target) -> Result<Outcome, String> {
+        let (seat, mut told) = self.begin("start", target).await?;
+        let mut plan = Takeover::new(seat, self.rules.allow_reassociation);
         let what = format!("start of {target}");
         let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan, &mut told).await);
-        let outcome = taken.await.map_err(|error| self.verdict(&error))??;
+        let outcome = taken.await.map_err(|error| self.verdict(target, &error))??;
         let before = self.marks.read(target);
         self.remember(target, before, before.after_start(Some(outcome)));
         Ok(outcome)
     }
 
     /// Stops holding the address, if this instance does. The error is the reason why it is not known to be so, in one line.
-    pub async fn stop(&self, target: Target) -> Result<Outcome, String> {
-        let mut plan = Release::new(self.me.clone(), !self.rules.release_on_stop);
+    pub async fn stop(&self, target: &Target) -> Result<Outcome, String> {
+        let (seat, mut told) = self.begin("stop", target).await?;
+        let mut plan = Release::new(seat, !self.rules.release_on_stop);
         let what = format!("stop of {target}");
-        let released = retry::until(self.deadline, &what, async || self.let_go(target, &mut plan).await);
-        let outcome = released.await.map_err(|error| self.verdict(&error))?;
+        let released = retry::until(self.deadline, &what, async || self.let_go(target, &mut plan, &mut told).await);
+        let outcome = released.await.map_err(|error| self.verdict(target, &error))?;
         let before = self.marks.read(target);
         self.remember(target, before, before.after_stop(Some(outcome)));
         Ok(outcome)
     }
 
     /// Whether this instance has the address. The error is the reason why that cannot be told, in one line.
-    pub async fn status(&self, target: Target) -> Result<Outcome, String> {
+    pub async fn status(&self, target: &Target) -> Result<Outcome, String> {
         // From before the describe: what a stop leaves after it is not settled by it.
         let before = self.marks.read(target);
+        let (seat, mut told) = self.begin("status", target).await?;
         let what = format!("status of {target}");
-        let described = retry::until(self.deadline, &what, async || self.ec2.describe(target).await);
-        let mine = is_mine(&described.await.map_err(|error| self.verdict(&error))?, &self.me);
+        let described = retry::until(self.deadline, &what, async || self.describe(target, &mut told).await);
+        let address = described.await.map_err(|error| self.verdict(target, &error))?;
+        let mine = is_mine(&address, &seat);
+        if let Some(held) = address.association.as_ref().filter(|held| !mine && held.owner == Owner::Instance(self.me.clone())) {
+            log::warn!("{target}: this instance has it, but {}; start moves it to where it belongs", place(held));
+        }
         self.remember(target, before, before.after_describe(mine));
         before.judge(mine).ok_or_else(|| "a stop failed earlier, and EC2 still shows the address here; run start or stop again".to_owned())
     }
 
-    fn hand_over(&self, target: Target) -> Result<(), String> {
+    /// Finds out where the address belongs and, at the same time, what EC2 says of it.
+    async fn begin(&self, action: &str, target: &Target) -> Result<(Seat, Told), String> {
+        let (seat, told) = join(self.interfaces.seat(&self.me, target, &self.targets), self.first_look(action, target)).await;
+        Ok((seat?, told))
+    }
+
+    /// What EC2 says of the address. All addresses are asked for together, once, and again while EC2 tells of none.
+    async fn first_look(&self, action: &str, target: &Target) -> Told {
+        let ask = async || {
+            let names = self.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let what = format!("{action} of {names}");
+            let looked = retry::until(self.deadline, &what, async || {
+                let all = self.look(&self.targets).await;
+                let unheard = |told: &Told| told.address.clone().and_then(Result::err).filter(|error| error.pace().is_some());
+                let errors: Vec<Error> = all.iter().filter_map(unheard).collect();
+                if errors.len() < all.len() { Ok(all) } else { errors.into_iter().next().map_or(Ok(all), Err) }
+            });
+            looked.await.unwrap_or_else(|error| self.targets.iter().map(|_| self.told(Err(error.clone()))).collect())
+        };
+        let all = self.first.get_or_init(ask).await;
+        let told = self.targets.iter().zip(all).find(|(other, _)| *other == target);
+        told.map_or_else(|| self.told(Err(unasked())), |(_, told)| told.clone())
+    }
+
+    async fn look(&self, targets: &[Target]) -> Vec<Told> {
+        let pauses = self.pauses.count();
+        let all = self.ec2.describe(targets).await;
+        all.into_iter().map(|address| Told { pauses, ..self.told(address) }).collect()
+    }
+
+    fn told(&self, address: Result<Address, Error>) -> Told {
+        Told { address: Some(address), at: Instant::now(), pauses: self.pauses.count() }
+    }
+
+    /// What EC2 has told and nobody has taken note of, else what it says now.
+    async fn describe(&self, target: &Target, told: &mut Told) -> Result<Address, Error> {
+        if told.address.is_none() {
+            *told = self.look(std::slice::from_ref(target)).await.pop().unwrap_or_else(|| self.told(Err(unasked())));
+        }
+        told.address.take().unwrap_or_else(|| Err(unasked()))
+    }
+
+    /// Whether a peer may have taken the address since EC2 told of it.
+    fn is_stale(&self, told: &Told) -> bool {
+        told.at.elapsed() > FRESH || told.pauses != self.pauses.count()
+    }
+
+    fn hand_over(&self, target: &Target) -> Result<(), String> {
         let before = self.marks.read(target);
         self.marks.change(target, before, before.after_stop(Some(Outcome::HandedOver)))
     }
 
     /// Changes what later calls know of an address.
-    fn remember(&self, target: Target, before: Memory, after: Memory) {
+    fn remember(&self, target: &Target, before: Memory, after: Memory) {
         if self.rules.dry_run {
             return;
         }
@@ -93,53 +188,82 @@ impl Agent {
         }
     }
 
-    /// One attempt. `told` is when EC2 last told who has the address. The inner error is final.
-    async fn take(&self, target: Target, plan: &mut Takeover, told: &mut Instant) -> Result<Result<Outcome, String>, Error> {
-        let me = &self.me;
-        let address = loop {
+    /// One attempt. The inner error is final.
+    async fn take(&self, target: &Target, plan: &mut Takeover, told: &mut Told) -> Result<Result<Outcome, String>, Error> {
+        let mut refused = None;
+        loop {
             match plan.next() {
-                Take::Describe => {
-                    self.continued.store(false, Ordering::Relaxed);
-                    plan.described(self.ec2.describe(target).await?);
-                    *told = Instant::now();
+                Take::Describe => plan.described(self.describe(target, told).await?),
+                Take::Associate(..) if self.is_stale(told) => plan.doubt(),
+                Take::Associate(address, seat) if self.rules.dry_run => {
+                    log::info!("{target}: would call AssociateAddress to move it from {} to {seat}", holder(address));
+                    return Ok(Ok(Outcome::Rehearsed));
                 }
-                Take::Associate(_) if self.continued.load(Ordering::Relaxed) || told.elapsed() > FRESH => plan.doubt(),
-                Take::Associate(address) => break address.clone(),
+                Take::Associate(address, seat) => {
+                    let (address, seat) = (address.clone(), seat.clone());
+                    let change = format!("AssociateAddress of {target} to {seat}");
+                    let answer = self.settle(target, &change, self.ec2.associate(&address, &seat, self.rules.allow_reassociation)).await;
+                    match answer {
+                        Ok(answer) => {
+                            if !plan.associated(answer.told.as_ref()) {
+                                return Err(Error::unconfirmed(&change));
+                            }
+                            let id = answer.told.map_or_else(String::new, |id| format!(" ({id})"));
+                            log::info!("{target}: moved from {} to {seat}{id}{}", holder(&address), self.trace(&answer.request));
+                            return Ok(Ok(Outcome::Mine));
+                        }
+                        Err(error) if plan.failed(&error) => refused = Some(error),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Take::FindPrimary => match self.interfaces.primary().await {
+                    Ok(interface) => plan.found_primary(interface),
+                    Err(why) => {
+                        let refused = refused.map_or_else(String::new, |error: Error| format!("{error}; "));
+                        return Ok(Err(format!("{refused}{why}")));
+                    }
+                },
                 Take::LostTo(owner) => {
                     return Ok(Err(format!("{owner} took it while this start was held up, so it stays there; start again to take it")));
                 }
                 Take::Keep => {
-                    log::info!("{target}: {me} has it already");
+                    log::info!("{target}: {} has it already", self.me);
                     return Ok(Ok(Outcome::Mine));
                 }
                 Take::LeaveTo(owner) => {
                     return Ok(Err(format!("{owner} has it, and ALLOW_REASSOCIATION=no forbids taking it; release it there first")));
                 }
             }
-        };
-        let from = holder(&address);
-        if self.rules.dry_run {
-            log::info!("{target}: would call AssociateAddress to move it from {from} to {me}");
-            return Ok(Ok(Outcome::Rehearsed));
         }
-        let change = format!("AssociateAddress of {target} to {me}");
-        let answer = self.settle(&change, self.ec2.associate(&address, me, self.rules.allow_reassociation)).await;
-        let id = answer.inspect_err(|error| plan.failed(error))?;
-        if !plan.associated(id.as_ref()) {
-            return Err(Error::unconfirmed(&change));
-        }
-        let id = id.map_or_else(String::new, |id| format!(", association {id}"));
-        log::info!("{target}: moved from {from} to {me}{id}");
-        Ok(Ok(Outcome::Mine))
     }
 
     /// One attempt.
-    async fn let_go(&self, target: Target, plan: &mut Release) -> Result<Outcome, Error> {
+    async fn let_go(&self, target: &Target, plan: &mut Release, told: &mut Told) -> Result<Outcome, Error> {
         let me = &self.me;
-        let (address, association) = loop {
+        loop {
             match plan.next() {
-                LetGo::Describe => plan.described(self.ec2.describe(target).await?),
-                LetGo::Disassociate(address, association) => break (address.clone(), association.clone()),
+                LetGo::Describe => plan.described(self.describe(target, told).await?),
+                LetGo::Disassociate(..) if self.rules.dry_run => {
+                    log::info!("{target}: would call DisassociateAddress to release it from {me}");
+                    return Ok(Outcome::Rehearsed);
+                }
+                LetGo::Disassociate(address, association) => {
+                    let change = format!("DisassociateAddress of {target} from {me}");
+                    let from = holder(address);
+                    let answer = self.settle(target, &change, self.ec2.disassociate(address, association)).await;
+                    match answer {
+                        Ok(answer) => {
+                            plan.disassociated();
+                            log::info!("{target}: released from {from}{}", self.trace(&answer.request));
+                            return Ok(Outcome::Released);
+                        }
+                        Err(error) => {
+                            let outcome = plan.failed(&error).ok_or(error)?;
+                            log::info!("{target}: {me} lost it meanwhile; nothing to release");
+                            return Ok(outcome);
+                        }
+                    }
+                }
                 LetGo::HandOver if self.rules.dry_run => {
                     log::info!("{target}: would leave it with {me} until a peer takes it");
                     return Ok(Outcome::Rehearsed);
@@ -159,40 +283,36 @@ impl Agent {
                     return Ok(outcome);
                 }
             }
-        };
-        if self.rules.dry_run {
-            log::info!("{target}: would call DisassociateAddress to release it from {me}");
-            return Ok(Outcome::Rehearsed);
         }
-        let change = format!("DisassociateAddress of {target} from {me}");
-        let error = match self.settle(&change, self.ec2.disassociate(&address, &association)).await {
-            Ok(()) => {
-                plan.disassociated();
-                log::info!("{target}: released from {me}");
-                return Ok(Outcome::Released);
-            }
-            Err(error) => error,
-        };
-        let outcome = plan.failed(&error).ok_or(error)?;
-        log::info!("{target}: {me} lost it meanwhile; nothing to release");
-        Ok(outcome)
+    }
+
+    /// What helps to find a change again: how long after the beginning of the call it was done, and in AWS's own logs.
+    fn trace(&self, request: &str) -> String {
+        let request = if request.is_empty() { String::new() } else { format!(" (request {request})") };
+        format!(" after {} ms{request}", self.begun.elapsed().as_millis())
     }
 
     /// Keeps a change on the list of unsettled ones while its effect is not known.
-    async fn settle<T>(&self, change: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.unsettled.borrow_mut().push(change.to_owned());
+    async fn settle<T>(&self, target: &Target, change: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.pending.borrow_mut().push((target.clone(), change.to_owned()));
         let result = call.await;
         if !matches!(&result, Err(error) if error.kind == Kind::Ambiguous) {
-            self.unsettled.borrow_mut().retain(|other| other != change);
+            self.pending.borrow_mut().retain(|(other, _)| other != target);
         }
         result
     }
 
+    /// The call for this address whose effect is not known, if there is one.
+    #[must_use]
+    pub fn unsettled(&self, target: &Target) -> Option<String> {
+        self.pending.borrow().iter().find(|(other, _)| other == target).map(|(_, change)| change.clone())
+    }
+
     /// What an error means once no more tries are made.
-    fn verdict(&self, error: &Error) -> String {
+    fn verdict(&self, target: &Target, error: &Error) -> String {
         let advice = match error.kind {
             Kind::Unsent => "; check the region, and that this node reaches the EC2 API without the address",
-            Kind::Ambiguous if !self.unsettled.borrow().is_empty() => "; whether it took effect is not known, ask status",
+            Kind::Ambiguous if self.unsettled(target).is_some() => "; whether it took effect is not known, ask status",
             Kind::Throttled => "; too many calls in this account",
             _ => "",
         };
@@ -201,6 +321,19 @@ impl Agent {
     }
 }
 
+fn unasked() -> Error {
+    Error::new(Kind::Unsent, "EC2 was not asked")
+}
+
 fn holder(address: &Address) -> String {
-    address.association.as_ref().map_or_else(|| "nobody".to_owned(), |held| held.owner.to_string())
+    let Some(held) = &address.association else { return "nobody".to_owned() };
+    match &held.id {
+        Some(id) => format!("{} ({id})", held.owner),
+        None => held.owner.to_string(),
+    }
+}
+
+fn place(held: &Association) -> String {
+    let interface = held.interface.as_ref().map_or_else(|| "elsewhere".to_owned(), |interface| format!("on {interface}"));
+    held.private.map_or(interface.clone(), |private| format!("{interface} at {private}"))
 }

@@ -1,4 +1,4 @@
-//! What may be typed: `[ADDRESS…] ACTION` and the options.
+//! What may be typed: `[ADDRESS[@INTERFACE]…] ACTION` and the options.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ pub enum Misuse {
 #[derive(Parser)]
 #[command(
     version,
-    override_usage = "elastic-ip [OPTIONS] [ADDRESS]… ACTION",
+    override_usage = "elastic-ip [OPTIONS] [ADDRESS[@INTERFACE]]… ACTION",
     after_help = "\
 Actions:
   start         make the address this instance's
@@ -91,7 +91,8 @@ Actions:
   try-restart, force-reload
                 do nothing: the configuration is read afresh at each call
 
-Addresses replace ELASTIC_IP of /etc/default/elastic-ip. See elastic-ip(8)."
+Addresses replace ELASTIC_IP of /etc/default/elastic-ip. INTERFACE is a name (eth1),
+an id (eni-…) or a private address (10.0.0.5). See elastic-ip(8)."
 )]
 struct Words {
     /// Elastic IPs, then what to do with them (the action may also come first)
@@ -129,13 +130,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Misuse> {
             Misuse::UnknownAction(format!("{last:?} is not an action; {ACTIONS}"))
         }
     })?;
-    let mut targets = Vec::new();
-    for word in addresses {
-        let target = word.parse().map_err(bad)?;
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
-    }
+    let targets = Target::list(addresses.iter().map(String::as_str)).map_err(bad)?;
     Ok(Invocation {
         action,
         targets,
@@ -186,6 +181,11 @@ mod tests {
     #[test]
     fn an_address_named_twice_is_one() {
         assert_eq!(call(&["203.0.113.25", "203.0.113.25", "status"]).unwrap().targets.len(), 1);
+    }
+
+    #[test]
+    fn addresses_that_would_displace_each_other_are_misuse() {
+        assert!(matches!(call(&["203.0.113.25", "203.0.113.26", "start"]), Err(Misuse::BadArguments(_))));
     }
 
     #[test]

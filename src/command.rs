@@ -4,21 +4,23 @@ use std::cell::RefCell;
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{join, join_all};
 use signal_hook::consts::SIGCONT;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
 use crate::address::{InstanceId, Target};
-use crate::agent::{Agent, Rules};
+use crate::agent::{Agent, Pauses, Rules};
 use crate::cli::{Action, Invocation};
 use crate::config::{self, Config, Environment};
 use crate::credentials::{self, Places};
 use crate::ec2::{Ec2, Endpoint, Limits};
 use crate::instance;
+use crate::interfaces::Interfaces;
 use crate::marks::Marks;
 use crate::metadata::Metadata;
 use crate::plan::Outcome;
@@ -96,8 +98,8 @@ fn load(invocation: &Invocation, environment: Environment) -> Result<Config, Tro
 /// Leaves the marks by which later calls know that a stop failed.
 fn remember_failures(config: &Config, done: Option<&Done>) {
     let marks = Marks::new(config.state_dir.clone());
-    for &target in &config.targets {
-        let stopped = done.is_some_and(|done| done.outcomes.iter().any(|(other, outcome)| *other == target && outcome.is_ok()));
+    for target in &config.targets {
+        let stopped = done.is_some_and(|done| done.outcomes.iter().any(|(other, outcome)| other == target && outcome.is_ok()));
         if stopped {
             continue;
         }
@@ -109,6 +111,7 @@ fn remember_failures(config: &Config, done: Option<&Done>) {
 }
 
 async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Trouble> {
+    let begun = Instant::now();
     let limit = invocation.limit.unwrap_or_else(|| limit(invocation.action, config));
     let deadline = Deadline::after(limit);
     // Taken from here on: the parent may have left SIGTERM ignored, as Heartbeat does.
@@ -127,7 +130,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
     };
     let cut_off = cut_off.boxed_local().shared();
     let agent = tokio::select! {
-        agent = prepare(invocation, config, deadline, &continued) => agent,
+        agent = prepare(invocation, config, begun, deadline, &continued) => agent,
         why = cut_off.clone() => Err(Unready::Unknown(None, format!("{why}; nothing was changed"))),
     };
     let agent = match agent {
@@ -135,7 +138,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
         Err(Unready::Trouble(trouble)) => return Err(trouble),
         Err(Unready::Unknown(me, why)) => return Ok(all_unknown(config, me, &why)),
     };
-    let outcomes = config.targets.iter().map(async |&target| {
+    let outcomes = config.targets.iter().map(async |target| {
         let acted = async {
             match invocation.action {
                 Action::Start | Action::Restart => agent.start(target).await,
@@ -145,12 +148,12 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
         };
         let outcome = tokio::select! {
             outcome = acted => outcome,
-            why = cut_off.clone() => Err(match agent.unsettled.borrow().as_slice() {
-                [] => format!("{why}; nothing was changed"),
-                changes => format!("{why} during {}; whether it took effect is not known, ask status", changes.join(" and ")),
+            why = cut_off.clone() => Err(match agent.unsettled(target) {
+                None => format!("{why}; nothing was changed"),
+                Some(change) => format!("{why} during {change}; whether it took effect is not known, ask status"),
             }),
         };
-        (target, outcome)
+        (target.clone(), outcome)
     });
     let outcomes = join_all(outcomes).await;
     Ok(Done { me: Some(agent.me.clone()), outcomes })
@@ -167,7 +170,7 @@ async fn caught(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
 
 fn limit(action: Action, config: &Config) -> Duration {
     let marks = Marks::new(config.state_dir.clone());
-    let again = config.targets.iter().any(|&target| marks.read(target).stop_failed);
+    let again = config.targets.iter().any(|target| marks.read(target).stop_failed);
     match action {
         Action::Start | Action::Restart => config.timeouts.start,
         Action::Stop if again => STOP_AGAIN.min(config.timeouts.stop),
@@ -177,7 +180,13 @@ fn limit(action: Action, config: &Config) -> Duration {
 }
 
 /// Finds out who this instance is, where it is and with which keys it calls, all at the same time.
-async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline, continued: &Arc<AtomicBool>) -> Result<Agent, Unready> {
+async fn prepare(
+    invocation: &Invocation,
+    config: &Config,
+    begun: Instant,
+    deadline: Deadline,
+    continued: &Arc<AtomicBool>,
+) -> Result<Agent, Unready> {
     let unknown = |me: Option<&InstanceId>, why: String| Unready::Unknown(me.cloned(), why);
     let environment = |name: &str| env::var(name).ok();
     let places = Places::new(&invocation.root, &environment);
@@ -209,13 +218,17 @@ async fn prepare(invocation: &Invocation, config: &Config, deadline: Deadline, c
         ec2,
         marks: Marks::new(config.state_dir.clone()),
         me,
+        interfaces: Interfaces::new(&invocation.root, metadata),
+        targets: config.targets.clone(),
         rules,
+        begun,
         deadline,
-        unsettled: RefCell::default(),
-        continued: continued.clone(),
+        pending: RefCell::default(),
+        pauses: Pauses::new(Arc::clone(continued)),
+        first: OnceCell::new(),
     })
 }
 
 fn all_unknown(config: &Config, me: Option<InstanceId>, why: &str) -> Done {
-    Done { me, outcomes: config.targets.iter().map(|&target| (target, Err(why.to_owned()))).collect() }
+    Done { me, outcomes: config.targets.iter().map(|target| (target.clone(), Err(why.to_owned()))).collect() }
 }

@@ -175,14 +175,7 @@ impl Setting {
 
     /// Elastic IPs, separated by spaces.
     pub fn targets(&self) -> Result<Vec<Target>, String> {
-        let mut targets = Vec::new();
-        for word in self.text.split_whitespace() {
-            let target: Target = word.parse().map_err(|what: String| self.wrong(&what))?;
-            if !targets.contains(&target) {
-                targets.push(target);
-            }
-        }
-        Ok(targets)
+        Target::list(self.text.split_whitespace()).map_err(|what| self.wrong(&what))
     }
 
     /// A file's or a folder's full path.

@@ -12,12 +12,13 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use futures::future::{join, join_all};
 use rusoto_core::credential::{AwsCredentials, StaticProvider};
 use rusoto_core::{Region, RusotoError};
 use rusoto_ec2::{AssociateAddressRequest, DescribeAddressesRequest, DisassociateAddressRequest};
 use rusoto_ec2::{Ec2 as _, Ec2Client};
 
-use crate::address::{AllocationId, AssociationId, InstanceId, InterfaceId, Target};
+use crate::address::{AllocationId, AssociationId, InstanceId, InterfaceId, Name, Seat, Target};
 use crate::escape::printable;
 use crate::retry::{Deadline, Pace, Transient};
 pub use endpoint::Endpoint;
@@ -41,6 +42,19 @@ pub struct Association {
     pub id: Option<AssociationId>,
     /// Who holds the address.
     pub owner: Owner,
+    /// The interface that it is mapped to, where EC2 tells.
+    pub interface: Option<InterfaceId>,
+    /// The private address that it is mapped to, where EC2 tells.
+    pub private: Option<Ipv4Addr>,
+}
+
+/// An acknowledged change.
+#[derive(Clone, Debug)]
+pub struct Acknowledged<T> {
+    /// What EC2 tells of it.
+    pub told: T,
+    /// The request's id, by which AWS's support and `CloudTrail` know it; may be empty.
+    pub request: String,
 }
 
 /// Who holds an address.
@@ -151,34 +165,70 @@ impl Ec2 {
         Ok(Self { http: endpoint.client(limits.connect)?, region: endpoint.region(), credentials, limits, skew: Cell::default() })
     }
 
-    /// Asks what EC2 knows of an address. An answer with no address, several or another one is an error.
-    pub async fn describe(&self, target: Target) -> Result<Address, Error> {
-        let request = DescribeAddressesRequest { public_ips: Some(vec![target.to_string()]), ..Default::default() };
-        let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request.clone()).await).await?;
-        match answer.addresses.unwrap_or_default().as_slice() {
-            [item] => read(item, target),
-            items => Err(Error::malformed(format!("it lists {} addresses where {target} was asked for", items.len()))),
+    /// Asks what EC2 knows of some addresses, in their order. All are asked for in one call; where that is refused, each is asked
+    /// for by itself, so that one that does not exist does not hide the others. An answer with another number of addresses, or with
+    /// others, is an error.
+    pub async fn describe(&self, targets: &[Target]) -> Vec<Result<Address, Error>> {
+        // Addresses and allocation ids in one call would be those that are both.
+        let (by_address, by_id): (Vec<_>, Vec<_>) = targets.iter().partition(|target| matches!(target.name, Name::Address(_)));
+        let (by_address, by_id) = join(self.describe_like(&by_address), self.describe_like(&by_id)).await;
+        let (mut by_address, mut by_id) = (by_address.into_iter(), by_id.into_iter());
+        let take = |target: &Target| if matches!(target.name, Name::Address(_)) { by_address.next() } else { by_id.next() };
+        targets.iter().map(take).map(|told| told.unwrap_or_else(|| Err(Error::malformed("it is short")))).collect()
+    }
+
+    /// `targets` are all named in the same way.
+    async fn describe_like(&self, targets: &[&Target]) -> Vec<Result<Address, Error>> {
+        if targets.is_empty() {
+            return Vec::new();
+        }
+        match self.describe_together(targets).await {
+            Ok(told) => told,
+            Err(Error { kind: Kind::Refused(_), .. }) if targets.len() > 1 => {
+                let alone = targets.iter().map(async |target| self.describe_together(&[target]).await);
+                let alone = join_all(alone).await.into_iter();
+                alone.flat_map(|told| told.unwrap_or_else(|error| vec![Err(error)])).collect()
+            }
+            Err(error) => targets.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
-    /// Gives an address to an instance, in one step, from whomever has it if `reassociate`. `None` is returned where
-    /// associations have no ids.
-    pub async fn associate(&self, address: &Address, instance: &InstanceId, reassociate: bool) -> Result<Option<AssociationId>, Error> {
+    async fn describe_together(&self, targets: &[&Target]) -> Result<Vec<Result<Address, Error>>, Error> {
+        let names = || Some(targets.iter().map(|target| target.name.to_string()).collect());
+        let request = match targets.first().map(|target| &target.name) {
+            Some(Name::Allocation(_)) => DescribeAddressesRequest { allocation_ids: names(), ..Default::default() },
+            _ => DescribeAddressesRequest { public_ips: names(), ..Default::default() },
+        };
+        let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request.clone()).await).await?.told;
+        let items = answer.addresses.unwrap_or_default();
+        if items.len() != targets.len() {
+            let asked = targets.iter().map(|target| target.name.to_string()).collect::<Vec<_>>().join(", ");
+            return Err(Error::malformed(format!("it lists {} addresses where {asked} was asked for", items.len())));
+        }
+        Ok(targets.iter().map(|target| find(&items, &target.name)).collect())
+    }
+
+    /// Puts an address where it belongs, in one step, from whomever has it if `reassociate`. `None` is told where associations
+    /// have no ids.
+    pub async fn associate(&self, address: &Address, seat: &Seat, reassociate: bool) -> Result<Acknowledged<Option<AssociationId>>, Error> {
         let vpc = address.allocation.is_some();
         let request = AssociateAddressRequest {
             allocation_id: address.allocation.as_ref().map(ToString::to_string),
             public_ip: (!vpc).then(|| address.public.to_string()),
-            instance_id: Some(instance.to_string()),
+            instance_id: seat.interface.is_none().then(|| seat.instance.to_string()),
+            network_interface_id: seat.interface.as_ref().map(ToString::to_string),
+            private_ip_address: seat.private.map(|private| private.to_string()),
             allow_reassociation: vpc.then_some(reassociate),
             ..Default::default()
         };
-        let answer = self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
-        id(answer.association_id)
+        let Acknowledged { told, request } =
+            self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
+        Ok(Acknowledged { told: id(told.association_id)?, request })
     }
 
     /// Ends one association, and never a later one: it is named by its own id. Only an address without association ids is
     /// named by its public address.
-    pub async fn disassociate(&self, address: &Address, association: &Association) -> Result<(), Error> {
+    pub async fn disassociate(&self, address: &Address, association: &Association) -> Result<Acknowledged<()>, Error> {
         let request = DisassociateAddressRequest {
             association_id: association.id.as_ref().map(ToString::to_string),
             public_ip: association.id.is_none().then(|| address.public.to_string()),
@@ -187,7 +237,11 @@ impl Ec2 {
         self.call("DisassociateAddress", async |ec2| ec2.disassociate_address(request.clone()).await).await
     }
 
-    async fn call<T, E>(&self, action: &'static str, send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>) -> Result<T, Error> {
+    async fn call<T, E>(
+        &self,
+        action: &'static str,
+        send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>,
+    ) -> Result<Acknowledged<T>, Error> {
         let error = match self.attempt(action, &send).await {
             Err(error) if self.skew.get().is_none() => error,
             result => return result,
@@ -198,20 +252,22 @@ impl Ec2 {
         self.attempt(action, &send).await
     }
 
-    async fn attempt<T, E>(&self, action: &'static str, send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>) -> Result<T, Error> {
+    async fn attempt<T, E>(
+        &self,
+        action: &'static str,
+        send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>,
+    ) -> Result<Acknowledged<T>, Error> {
         let limit = self.limits.attempt.min(self.limits.deadline.left());
         let transport = Transport::new(self.http.clone(), action, limit, self.skew.get().map(|skew| (skew, self.credentials.clone())));
         let keys = StaticProvider::from(self.credentials.clone());
         let begun = Instant::now();
         let result = send(Ec2Client::new_with(transport.clone(), keys, self.region.clone())).await;
-        let result = result.map_err(|error| {
-            transport.failure().unwrap_or_else(|| {
-                Error::malformed(match error {
-                    RusotoError::ParseError(text) => printable(&text),
-                    _ => "it is not of the form that EC2 documents".to_owned(),
-                })
-            })
-        });
+        let result = match (result, transport.ended()) {
+            (_, Some(Err(error))) => Err(error),
+            (Ok(told), ended) => Ok(Acknowledged { told, request: ended.and_then(Result::ok).unwrap_or_default() }),
+            (Err(RusotoError::ParseError(text)), _) => Err(Error::malformed(printable(&text))),
+            (Err(_), _) => Err(Error::malformed("it is not of the form that EC2 documents")),
+        };
         let ended = if result.is_ok() { "done" } else { "failed" };
         log::debug!("{action} {ended} after {} ms", begun.elapsed().as_millis());
         result
@@ -222,20 +278,37 @@ fn id<T: FromStr<Err: fmt::Display>>(text: Option<String>) -> Result<Option<T>, 
     text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(Error::malformed)).transpose()
 }
 
-fn read(item: &rusoto_ec2::Address, asked: Target) -> Result<Address, Error> {
-    let told = item.public_ip.as_deref().unwrap_or_default();
-    if told.parse() != Ok(asked.address) {
-        return Err(Error::malformed(format!("it tells of {:?} where {asked} was asked for", printable(told))));
+/// The one item of a list that tells of this address.
+fn find(items: &[rusoto_ec2::Address], asked: &Name) -> Result<Address, Error> {
+    let told = |item: &rusoto_ec2::Address| match asked {
+        Name::Address(_) => item.public_ip.clone().unwrap_or_default(),
+        Name::Allocation(_) => item.allocation_id.clone().unwrap_or_default(),
+    };
+    let mut found = items.iter().filter(|item| match asked {
+        Name::Address(address) => told(item).parse() == Ok(*address),
+        Name::Allocation(id) => told(item) == id.to_string(),
+    });
+    if let (Some(item), None) = (found.next(), found.next()) {
+        return read(item, asked);
     }
+    let all = items.iter().map(told).collect::<Vec<_>>().join(", ");
+    Err(Error::malformed(format!("it tells of {:?} where {asked} was asked for", printable(&all))))
+}
+
+fn read(item: &rusoto_ec2::Address, asked: &Name) -> Result<Address, Error> {
+    let public = item.public_ip.as_deref().unwrap_or_default();
+    let public = public.parse().map_err(|_| Error::malformed(format!("it tells of {:?} for {asked}", printable(public))))?;
     let association: Option<AssociationId> = id(item.association_id.clone())?;
+    let interface: Option<InterfaceId> = id(item.network_interface_id.clone())?;
+    let private: Option<Ipv4Addr> = id(item.private_ip_address.clone())?;
     let owner = match id(item.instance_id.clone())? {
         Some(instance) => Some(Owner::Instance(instance)),
-        None => id(item.network_interface_id.clone())?.map(Owner::Interface),
+        None => interface.clone().map(Owner::Interface),
     };
     let association = match (association, owner) {
-        (id, Some(owner)) => Some(Association { id, owner }),
+        (id, Some(owner)) => Some(Association { id, owner, interface, private }),
         (None, None) => None,
         (Some(id), None) => return Err(Error::malformed(format!("{id} ties {asked} to nothing"))),
     };
-    Ok(Address { public: asked.address, allocation: id(item.allocation_id.clone())?, association })
+    Ok(Address { public, allocation: id(item.allocation_id.clone())?, association })
 }

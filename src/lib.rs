@@ -11,6 +11,7 @@ pub mod escape;
 pub mod file;
 pub mod http;
 pub mod instance;
+pub mod interfaces;
 pub mod journal;
 pub mod lsb;
 pub mod marks;

@@ -135,7 +135,7 @@ fn status(done: &Done) -> Report {
                 continue;
             }
         };
-        stdout.push_str(&format!("{NAME}: {has} {target}\n"));
+        stdout.push_str(&format!("{NAME}: {has} {}\n", target.name));
         if code == StatusCode::Running {
             code = this;
         }
@@ -155,19 +155,20 @@ fn acted(action: Action, done: &Done) -> Report {
     let me = done.me.as_ref().map_or_else(|| "this instance".to_owned(), ToString::to_string);
     let starting = matches!(action, Action::Start | Action::Restart);
     for (target, outcome) in &done.outcomes {
+        let name = &target.name;
         let line = match outcome {
             Ok(Outcome::Rehearsed) => continue,
-            Ok(Outcome::Mine) if starting => format!("IP {target} associated with {me}"),
-            Ok(Outcome::Mine) => format!("I have {target}"),
-            Ok(Outcome::HandedOver) if action != Action::Stop => format!("I have {target}"),
-            Ok(Outcome::Released | Outcome::HandedOver) => format!("IP {target} disowned"),
-            Ok(Outcome::NotMine) => format!("I do not have {target}"),
+            Ok(Outcome::Mine) if starting => format!("IP {name} associated with {me}"),
+            Ok(Outcome::Mine) => format!("I have {name}"),
+            Ok(Outcome::HandedOver) if action != Action::Stop => format!("I have {name}"),
+            Ok(Outcome::Released | Outcome::HandedOver) => format!("IP {name} disowned"),
+            Ok(Outcome::NotMine) => format!("I do not have {name}"),
             Err(why) => {
                 code = ActionCode::Failed;
                 complaints.push(format!("{target}: {why}"));
                 match action {
-                    Action::Start | Action::Restart => format!("Could not map IP {target} to {me}"),
-                    Action::Stop => format!("Could not disown {target}"),
+                    Action::Start | Action::Restart => format!("Could not map IP {name} to {me}"),
+                    Action::Stop => format!("Could not disown {name}"),
                     _ => continue,
                 }
             }

@@ -23,13 +23,13 @@ impl Marks {
 
     /// What is remembered of an address.
     #[must_use]
-    pub fn read(&self, target: Target) -> Memory {
+    pub fn read(&self, target: &Target) -> Memory {
         Memory { handed_over: self.handed_over(target).exists(), stop_failed: self.stop_failed(target).exists() }
     }
 
     /// Changes what is remembered of an address. Only marks that differ are touched, for another call may be changing the others.
     /// The error is one line with the file and the reason.
-    pub fn change(&self, target: Target, from: Memory, to: Memory) -> Result<(), String> {
+    pub fn change(&self, target: &Target, from: Memory, to: Memory) -> Result<(), String> {
         if from.handed_over != to.handed_over {
             self.put(&self.handed_over(target), to.handed_over)?;
         }
@@ -50,12 +50,12 @@ impl Marks {
         File::create(path).map(drop)
     }
 
-    fn handed_over(&self, target: Target) -> PathBuf {
-        self.folder.join(format!("{target}.handed-over"))
+    fn handed_over(&self, target: &Target) -> PathBuf {
+        self.folder.join(format!("{}.handed-over", target.name))
     }
 
-    fn stop_failed(&self, target: Target) -> PathBuf {
-        self.folder.join(format!("{target}.stop-failed"))
+    fn stop_failed(&self, target: &Target) -> PathBuf {
+        self.folder.join(format!("{}.stop-failed", target.name))
     }
 }
 

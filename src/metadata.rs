@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, StatusCode, Url};
 use tokio::sync::OnceCell;
 
+use crate::address::Mac;
 use crate::escape::printable;
 use crate::http::{self, Answer};
 use crate::retry::{self, Deadline, Pace, Transient};
@@ -67,6 +68,26 @@ impl Metadata {
     /// The region this instance is in.
     pub async fn region(&self) -> Result<String, Error> {
         self.fact("meta-data/placement/region").await
+    }
+
+    /// The hardware address of the primary interface.
+    pub async fn primary_mac(&self) -> Result<String, Error> {
+        self.fact("meta-data/mac").await
+    }
+
+    /// The hardware addresses of all interfaces, one a line, each with a slash.
+    pub async fn macs(&self) -> Result<String, Error> {
+        self.fact("meta-data/network/interfaces/macs/").await
+    }
+
+    /// The id of an interface.
+    pub async fn interface_id(&self, mac: &Mac) -> Result<String, Error> {
+        self.fact(&format!("meta-data/network/interfaces/macs/{mac}/interface-id")).await
+    }
+
+    /// The private IPv4 addresses of an interface, one a line, the primary one first.
+    pub async fn private_addresses(&self, mac: &Mac) -> Result<String, Error> {
+        self.fact(&format!("meta-data/network/interfaces/macs/{mac}/local-ipv4s")).await
     }
 
     /// The name of this instance's role.

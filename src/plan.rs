@@ -1,6 +1,6 @@
 //! What start and stop do next, decided on what EC2 said last, and what is remembered of them. Nothing here calls, waits or prints.
 
-use crate::address::{AssociationId, InstanceId};
+use crate::address::{AssociationId, InterfaceId, Seat};
 use crate::ec2::{Address, Association, Error, Kind, Owner};
 
 /// What became of an action on one address.
@@ -18,10 +18,17 @@ pub enum Outcome {
     Rehearsed,
 }
 
-/// Whether an address, as it was described, is this instance's.
+/// Whether an address, as it was described, is where it belongs on this instance.
 #[must_use]
-pub fn is_mine(address: &Address, me: &InstanceId) -> bool {
-    matches!(&address.association, Some(Association { owner: Owner::Instance(owner), .. }) if owner == me)
+pub fn is_mine(address: &Address, seat: &Seat) -> bool {
+    let Some(held) = &address.association else { return false };
+    let here = match &held.owner {
+        Owner::Instance(owner) => *owner == seat.instance,
+        // Not every service tells the instance of an interface.
+        Owner::Interface(_) => seat.interface.is_some(),
+    };
+    here && seat.interface.as_ref().is_none_or(|interface| held.interface.as_ref() == Some(interface))
+        && seat.private.is_none_or(|private| held.private == Some(private))
 }
 
 /// What a node remembers of an address from one call to the next.
@@ -82,8 +89,10 @@ fn is_untouched(error: &Error) -> bool {
 pub enum Take<'a> {
     /// Ask EC2 who has the address.
     Describe,
-    /// Give the address, as it was described, to this instance.
-    Associate(&'a Address),
+    /// Ask which interface of this instance is the primary one: it has several, and EC2 wants one named.
+    FindPrimary,
+    /// Put the address, as it was described, where it belongs.
+    Associate(&'a Address, &'a Seat),
     /// Nothing: it is this instance's.
     Keep,
     /// Give up: this owner has the address, and no owner may be dispossessed.
@@ -95,8 +104,10 @@ pub enum Take<'a> {
 /// Making an address this instance's.
 #[derive(Clone, Debug)]
 pub struct Takeover {
-    me: InstanceId,
+    seat: Seat,
     allow_reassociation: bool,
+    /// EC2 has refused the instance's own name.
+    find_primary: bool,
     /// The address as it was described first.
     first: Option<Address>,
     known: Option<Address>,
@@ -105,22 +116,23 @@ pub struct Takeover {
 impl Takeover {
     /// Without `allow_reassociation`, an address that somebody holds is left to its owner.
     #[must_use]
-    pub fn new(me: InstanceId, allow_reassociation: bool) -> Self {
-        Self { me, allow_reassociation, first: None, known: None }
+    pub fn new(seat: Seat, allow_reassociation: bool) -> Self {
+        Self { seat, allow_reassociation, find_primary: false, first: None, known: None }
     }
 
     /// What to do now.
     #[must_use]
     pub fn next(&self) -> Take<'_> {
         match &self.known {
+            _ if self.find_primary => Take::FindPrimary,
             None => Take::Describe,
             Some(address) => match &address.association {
-                Some(_) if is_mine(address, &self.me) => Take::Keep,
+                Some(_) if is_mine(address, &self.seat) => Take::Keep,
                 Some(held) if !self.allow_reassociation => Take::LeaveTo(&held.owner),
                 Some(held) if self.first.as_ref().is_some_and(|first| first.association != address.association) => {
                     Take::LostTo(&held.owner)
                 }
-                _ => Take::Associate(address),
+                _ => Take::Associate(address, &self.seat),
             },
         }
     }
@@ -143,11 +155,20 @@ impl Takeover {
         id.is_some()
     }
 
-    /// The associate has failed, or was applied and the answer is lost.
-    pub fn failed(&mut self, error: &Error) {
-        if !is_untouched(error) {
+    /// The associate has failed, or was applied and the answer is lost. `true` if there is another way to be tried at once.
+    pub fn failed(&mut self, error: &Error) -> bool {
+        // So EC2 refuses an instance that has several interfaces, among other faults of the name.
+        self.find_primary = self.seat.interface.is_none() && error.is_refusal("InvalidInstanceID");
+        if !self.find_primary && !is_untouched(error) {
             self.known = None;
         }
+        self.find_primary
+    }
+
+    /// This is the instance's primary interface.
+    pub fn found_primary(&mut self, interface: InterfaceId) {
+        self.seat.interface = Some(interface);
+        self.find_primary = false;
     }
 }
 
@@ -167,7 +188,7 @@ pub enum LetGo<'a> {
 /// Letting go of an address, if it is this instance's.
 #[derive(Clone, Debug)]
 pub struct Release {
-    me: InstanceId,
+    seat: Seat,
     hand_over: bool,
     known: Option<Address>,
     /// A disassociate was sent that may have been applied.
@@ -179,8 +200,8 @@ pub struct Release {
 impl Release {
     /// With `hand_over`, the address stays where it is until a peer takes it.
     #[must_use]
-    pub fn new(me: InstanceId, hand_over: bool) -> Self {
-        Self { me, hand_over, known: None, asked: false, gone: false }
+    pub fn new(seat: Seat, hand_over: bool) -> Self {
+        Self { seat, hand_over, known: None, asked: false, gone: false }
     }
 
     /// What to do now.
@@ -191,7 +212,7 @@ impl Release {
             _ if self.gone => end,
             None => LetGo::Describe,
             Some(address) => match &address.association {
-                Some(_) if !is_mine(address, &self.me) => end,
+                Some(_) if !is_mine(address, &self.seat) => end,
                 Some(_) if self.hand_over => LetGo::HandOver,
                 Some(held) => LetGo::Disassociate(address, held),
                 None => end,
@@ -240,9 +261,15 @@ mod tests {
     const ME: &str = "i-0aaaaaaaaaaaaaaaa";
     const PEER: &str = "i-0bbbbbbbbbbbbbbbb";
     const GATEWAY: &str = "eni-0bbbbbbbbbbbbbbbb";
+    const ETH0: &str = "eni-0aaaaaaaaaaaaaaaa";
+    const ETH1: &str = "eni-0aaaaaaaaaaaaaaab";
 
-    fn me() -> InstanceId {
-        ME.parse().unwrap()
+    fn me() -> Seat {
+        Seat { instance: ME.parse().unwrap(), interface: None, private: None }
+    }
+
+    fn on(interface: &str, private: Option<&str>) -> Seat {
+        Seat { interface: Some(interface.parse().unwrap()), private: private.map(|ip| ip.parse().unwrap()), ..me() }
     }
 
     fn association_id() -> AssociationId {
@@ -253,6 +280,8 @@ mod tests {
         let association = owner.map(|owner| Association {
             id: Some(association_id()),
             owner: owner.parse().map_or_else(|_| Owner::Interface(owner.parse().unwrap()), Owner::Instance),
+            interface: Some(owner.parse().unwrap_or_else(|_| ETH0.parse().unwrap())),
+            private: Some("10.0.0.4".parse().unwrap()),
         });
         Address { public: "203.0.113.25".parse().unwrap(), allocation: Some("eipalloc-0123456789abcdef0".parse().unwrap()), association }
     }
@@ -275,15 +304,43 @@ mod tests {
     fn start_takes_what_is_not_mine_and_keeps_what_is() {
         assert_eq!(takeover(Some(ME), true).next(), Take::Keep);
         for other in [None, Some(PEER), Some(GATEWAY)] {
-            assert_eq!(takeover(other, true).next(), Take::Associate(&held_by(other)), "{other:?}");
+            assert_eq!(takeover(other, true).next(), Take::Associate(&held_by(other), &me()), "{other:?}");
         }
     }
 
     #[test]
     fn start_leaves_a_held_address_where_reassociation_is_forbidden() {
         assert_eq!(takeover(Some(PEER), false).next(), Take::LeaveTo(&Owner::Instance(PEER.parse().unwrap())));
-        assert_eq!(takeover(None, false).next(), Take::Associate(&held_by(None)));
+        assert_eq!(takeover(None, false).next(), Take::Associate(&held_by(None), &me()));
         assert_eq!(takeover(Some(ME), false).next(), Take::Keep);
+    }
+
+    #[test]
+    fn an_address_is_mine_only_on_the_interface_and_private_address_that_are_named() {
+        let held = held_by(Some(ME));
+        for (seat, mine) in [
+            (me(), true),
+            (on(ETH0, None), true),
+            (on(ETH0, Some("10.0.0.4")), true),
+            (on(ETH0, Some("10.0.0.5")), false),
+            (on(ETH1, None), false),
+            (on(ETH1, Some("10.0.0.4")), false),
+        ] {
+            assert_eq!(is_mine(&held, &seat), mine, "{seat}");
+        }
+        assert!(!is_mine(&held_by(Some(PEER)), &on(ETH0, None)), "the peer's, whatever its interface is called");
+        assert!(is_mine(&held_by(Some(ETH0)), &on(ETH0, None)), "the service does not tell the instance");
+        assert!(!is_mine(&held_by(Some(GATEWAY)), &me()));
+    }
+
+    #[test]
+    fn an_instance_that_ec2_refuses_by_its_name_is_named_by_its_primary_interface() {
+        let mut plan = takeover(Some(PEER), true);
+        assert!(plan.failed(&Error::new(Kind::Refused("InvalidInstanceID".to_owned()), "")));
+        assert_eq!(plan.next(), Take::FindPrimary);
+        plan.found_primary(ETH0.parse().unwrap());
+        assert_eq!(plan.next(), Take::Associate(&held_by(Some(PEER)), &on(ETH0, None)));
+        assert!(!plan.failed(&Error::new(Kind::Refused("InvalidInstanceID".to_owned()), "")), "it is asked for once");
     }
 
     #[test]
@@ -301,7 +358,7 @@ mod tests {
             let error = Error::new(kind, "");
             let mut plan = takeover(Some(PEER), true);
             plan.failed(&error);
-            assert_eq!(plan.next() == Take::Associate(&held_by(Some(PEER))), again, "{error:?}");
+            assert_eq!(plan.next() == Take::Associate(&held_by(Some(PEER)), &me()), again, "{error:?}");
             let mut plan = release(Some(ME), false);
             assert_eq!(plan.failed(&error), None);
             assert_eq!(plan.next() == LetGo::Describe, !again, "{error:?}");
@@ -321,10 +378,10 @@ mod tests {
         let mut plan = takeover(Some(PEER), true);
         plan.doubt();
         plan.described(held_by(Some(PEER)));
-        assert_eq!(plan.next(), Take::Associate(&held_by(Some(PEER))), "the owner is the one that was to be replaced");
+        assert_eq!(plan.next(), Take::Associate(&held_by(Some(PEER)), &me()), "the owner is the one that was to be replaced");
         plan.doubt();
         plan.described(held_by(None));
-        assert_eq!(plan.next(), Take::Associate(&held_by(None)), "the owner has gone");
+        assert_eq!(plan.next(), Take::Associate(&held_by(None), &me()), "the owner has gone");
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn a_wrong_value_is_refused_with_its_file_and_line() {
         ("ELASTIC_IP=256.256.256.4", "not an IPv4 address"),
         ("ELASTIC_IP='203.0.113.25 203.0.113'", "not an IPv4 address"),
         ("ELASTIC_IP=203.0.113.25,203.0.113.26", "not an IPv4 address"),
-        ("ELASTIC_IP=eipalloc-0123456789abcdef0", "allocation id"),
+        ("ELASTIC_IP=eipalloc-0123", "not an allocation id"),
         ("ELASTIC_IP=2001:db8::1", "IPv6"),
         ("ELASTIC_IP=0.0.0.0", "can never be"),
         ("AWS_PARAMS='--region=eu-west-1 --bogus'", "--bogus"),

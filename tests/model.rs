@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use elastic_ip::address::{AssociationId, InstanceId};
+use elastic_ip::address::{AssociationId, InstanceId, Seat};
 use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
 use elastic_ip::plan::{LetGo, Memory, Outcome, Release, Take, Takeover, is_mine};
 use proptest::prelude::*;
@@ -170,6 +170,10 @@ fn instance(node: usize) -> InstanceId {
     format!("i-{node:08x}").parse().unwrap()
 }
 
+fn seat(node: usize) -> Seat {
+    Seat { instance: instance(node), interface: None, private: None }
+}
+
 fn association_id(number: usize) -> AssociationId {
     format!("eipassoc-{number:08x}").parse().unwrap()
 }
@@ -184,8 +188,12 @@ impl World {
         Address {
             public: "203.0.113.25".parse().unwrap(),
             allocation: Some("eipalloc-00000001".parse().unwrap()),
-            association: then
-                .map(|(number, node)| Association { id: Some(association_id(number)), owner: Owner::Instance(instance(node)) }),
+            association: then.map(|(number, node)| Association {
+                id: Some(association_id(number)),
+                owner: Owner::Instance(instance(node)),
+                interface: None,
+                private: None,
+            }),
         }
     }
 
@@ -245,8 +253,8 @@ impl World {
 
     fn begin(&mut self, node: usize, action: Action) -> usize {
         let plan = match action {
-            Action::Start => Plan::Start(Takeover::new(instance(node), true)),
-            Action::Stop => Plan::Stop(Release::new(instance(node), self.hand_over)),
+            Action::Start => Plan::Start(Takeover::new(seat(node), true)),
+            Action::Stop => Plan::Stop(Release::new(seat(node), self.hand_over)),
             Action::Status => Plan::Status,
         };
         self.processes.push(Process { node, plan, answer: None, told: 0, begun: None, misled: false, entitled: false, ended: false });
@@ -266,10 +274,10 @@ impl World {
         let answer = match &process.plan {
             Plan::Start(plan) => match plan.next() {
                 Take::Describe => self.describe(fate),
-                Take::Associate(_) => self.associate(&process, fate),
+                Take::Associate(..) => self.associate(&process, fate),
                 Take::Keep => return self.end(number, Some(Outcome::Mine)),
                 Take::LostTo(_) => return self.end(number, None),
-                Take::LeaveTo(_) => panic!("reassociation is allowed"),
+                Take::LeaveTo(_) | Take::FindPrimary => panic!("reassociation is allowed, and each node has one interface"),
             },
             Plan::Stop(plan) => match plan.next() {
                 LetGo::Describe => self.describe(fate),
@@ -292,7 +300,7 @@ impl World {
     fn learn(&mut self, number: usize) {
         let process = &mut self.processes[number];
         let Some(answer) = process.answer.take() else { return };
-        let me = instance(process.node);
+        let me = seat(process.node);
         let outcome = match (&mut process.plan, answer) {
             (Plan::Start(plan), Answer::Described(Ok(address))) => {
                 process.entitled |= is_mine(&address, &me);

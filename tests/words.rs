@@ -89,51 +89,6 @@ fn a_start_that_may_not_take_a_held_address_takes_a_free_one() {
 }
 
 #[test]
-fn several_addresses_have_a_line_each_and_one_closing_word() {
-    for (owners, lines, word, code) in [
-        ([ME, ME, ME], ["I have", "I have", "I have"], "running", 0),
-        ([ME, PEER, ME], ["I have", "I do not have", "I have"], "stopped", 3),
-        ([PEER, ME, ME], ["I do not have", "I have", "I have"], "stopped", 3),
-        ([PEER, PEER, PEER], ["I do not have", "I do not have", "I do not have"], "stopped", 3),
-    ] {
-        let stage = Stage::new();
-        let ips = ["203.0.113.25", "203.0.113.26", "203.0.113.27"];
-        let mut stdout = String::new();
-        for ((ip, owner), line) in ips.into_iter().zip(owners).zip(lines) {
-            stage.ec2.give(ip, owner);
-            stdout.push_str(&format!("elastic-ip remapper: {line} {ip}\n"));
-        }
-        stdout.push_str(&format!("{word}\n"));
-        stage.run([ips[0], ips[1], ips[2], "status"]).says(&stdout, code);
-        stage.configure(&format!("ELASTIC_IP='{}'", ips.join(" ")));
-        stage.run(["status"]).says(&stdout, code);
-    }
-}
-
-#[test]
-fn one_address_that_cannot_be_told_makes_the_closing_word_unknown() {
-    for owner in [ME, PEER] {
-        let stage = Stage::new();
-        stage.ec2.give(IP, owner);
-        // EC2 knows no such address.
-        let ended = stage.run([IP, "203.0.113.99", "status"]);
-        let line = if owner == ME { HAVE } else { HAVE_NOT };
-        ended.says(&format!("{line}unknown\n"), 4);
-        ended.tells(&["203.0.113.99", "InvalidAddress.NotFound"]);
-        stage.run(["203.0.113.99", IP, "status"]).says(&format!("{line}unknown\n"), 4);
-    }
-}
-
-#[test]
-fn one_address_of_several_that_fails_makes_the_call_fail_and_the_others_are_done() {
-    let stage = Stage::new();
-    stage.run([IP, "203.0.113.99", "start"]).says(&format!("{ASSOCIATED}elastic-ip remapper: Could not map IP 203.0.113.99 to {ME}\n"), 1);
-    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(ME));
-    stage.run([IP, "203.0.113.99", "stop"]).says(&format!("{DISOWNED}elastic-ip remapper: Could not disown 203.0.113.99\n"), 1);
-    assert_eq!(stage.ec2.owner(IP), None);
-}
-
-#[test]
 fn addresses_of_the_command_line_replace_the_configured_one() {
     let stage = Stage::with_the_address();
     stage.run(["203.0.113.26", "status"]).says("elastic-ip remapper: I do not have 203.0.113.26\nstopped\n", 3);

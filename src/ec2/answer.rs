@@ -25,8 +25,9 @@ struct Parts {
 }
 
 /// Lets an answer through only if it is a success: status 200 and one whole document whose root is named for the call.
-/// rusoto reads on its own only as far as it needs, and takes the answer to a disassociate for success unread.
-pub fn check(action: &str, answer: &Answer) -> Result<(), Error> {
+/// rusoto reads on its own only as far as it needs, and takes the answer to a disassociate for success unread. Returned is the
+/// request's id, which may be empty.
+pub fn check(action: &str, answer: &Answer) -> Result<String, Error> {
     let parts = read(&answer.body);
     if answer.status == StatusCode::OK {
         return match parts {
@@ -36,7 +37,7 @@ pub fn check(action: &str, answer: &Answer) -> Result<(), Error> {
             // Of two fields with one name, rusoto would take the second.
             Ok(Parts { repeated: Some(name), .. }) => Err(Error::malformed(format!("it has more than one {:?}", printable(&name)))),
             Ok(Parts { done: Some(false), .. }) => Err(Error::malformed("it says that the call was not done")),
-            Ok(_) => Ok(()),
+            Ok(parts) => Ok(parts.request),
             Err(what) => Err(Error::malformed(what)),
         };
     }
@@ -103,9 +104,7 @@ fn remedy(action: &str, code: &str) -> Option<String> {
         "InvalidAddress.NotFound" | "InvalidAllocationID.NotFound" => {
             "no such Elastic IP in this account and region: check ELASTIC_IP and the region".to_owned()
         }
-        "InvalidInstanceID" | "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => {
-            "check MY_ID and the region; an instance with several interfaces cannot be named by its id alone".to_owned()
-        }
+        "InvalidInstanceID" | "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => "check MY_ID and the region".to_owned(),
         "OptInRequired" => "this account is not enabled for the region".to_owned(),
         _ => return None,
     })

@@ -13,7 +13,8 @@ use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 use super::{Error, Kind, answer, clock};
 use crate::http::{self, Answer};
 
-/// Carries one call. rusoto passes on only a text when a call fails, so the typed reason is kept here for the caller.
+/// Carries one call. rusoto passes on only a text when a call fails, and no request's id when it does not, so both are kept here
+/// for the caller.
 #[derive(Clone)]
 pub struct Transport {
     http: Client,
@@ -21,21 +22,21 @@ pub struct Transport {
     limit: Duration,
     /// EC2's clock, where it is not this machine's, and the keys to sign for it.
     skew: Option<(TimeDelta, AwsCredentials)>,
-    failure: Arc<Mutex<Option<Error>>>,
+    ended: Arc<Mutex<Option<Result<String, Error>>>>,
 }
 
 impl Transport {
     /// Carries the call of this name within `limit`, signed for EC2's clock where that is known to differ.
     pub fn new(http: Client, action: &'static str, limit: Duration, skew: Option<(TimeDelta, AwsCredentials)>) -> Self {
-        Self { http, action, limit, skew, failure: Arc::default() }
+        Self { http, action, limit, skew, ended: Arc::default() }
     }
 
-    /// Why the call failed, if it did so on the way or by EC2's word.
-    pub fn failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The request's id, or why the call failed on the way or by EC2's word.
+    pub fn ended(&self) -> Option<Result<String, Error>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn carry(&self, mut request: SignedRequest) -> Result<Answer, Error> {
+    async fn carry(&self, mut request: SignedRequest) -> Result<(Answer, String), Error> {
         if let Some((skew, keys)) = &self.skew {
             clock::sign_again(&mut request, keys, Utc::now() + *skew);
         }
@@ -43,8 +44,8 @@ impl Transport {
             let kind = if matches!(error, http::Error::Unsent(_)) { Kind::Unsent } else { Kind::Ambiguous };
             Error { kind, text: format!("{} got {error}", self.action) }
         })?;
-        answer::check(self.action, &answer)?;
-        Ok(answer)
+        let id = answer::check(self.action, &answer)?;
+        Ok((answer, id))
     }
 
     fn request(&self, request: SignedRequest) -> RequestBuilder {
@@ -70,17 +71,15 @@ impl DispatchSignedRequest for Transport {
     fn dispatch(&self, request: SignedRequest, _timeout: Option<Duration>) -> DispatchSignedRequestFuture {
         let transport = self.clone();
         Box::pin(async move {
-            match transport.carry(request).await {
-                Ok(answer) => {
+            let (result, ended) = match transport.carry(request).await {
+                Ok((answer, id)) => {
                     // Only successes come this far, and the default status is 200.
-                    Ok(HttpResponse { status: Default::default(), body: answer.body.into(), headers: Default::default() })
+                    (Ok(HttpResponse { status: Default::default(), body: answer.body.into(), headers: Default::default() }), Ok(id))
                 }
-                Err(error) => {
-                    let text = error.to_string();
-                    *transport.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    Err(HttpDispatchError::new(text))
-                }
-            }
+                Err(error) => (Err(HttpDispatchError::new(error.to_string())), Err(error)),
+            };
+            *transport.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+            result
         })
     }
 }

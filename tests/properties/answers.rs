@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
+use elastic_ip::address::{InterfaceId, Seat};
+use elastic_ip::ec2::{Address, Association, Ec2, Error, Kind, Owner};
 
 use super::server::with_server;
 use super::xml::{Element, Malformed};
@@ -18,7 +19,16 @@ fn address() -> Address {
 }
 
 fn association() -> Association {
-    Association { id: Some("eipassoc-0123456789abcdef0".parse().unwrap()), owner: Owner::Instance(ME.parse().unwrap()) }
+    Association {
+        id: Some("eipassoc-0123456789abcdef0".parse().unwrap()),
+        owner: Owner::Instance(ME.parse().unwrap()),
+        interface: None,
+        private: None,
+    }
+}
+
+async fn describe(ec2: &Ec2) -> Result<Address, Error> {
+    ec2.describe(&[IP.parse().unwrap()]).await.remove(0)
 }
 
 /// An answer with status 200 that cannot be used leaves open whether the call was done.
@@ -29,7 +39,7 @@ fn assert_leaves_it_open(error: &Error) {
 
 /// An answer to a describe, with status 200. `true` if it is taken.
 pub fn describe_answer(body: &[u8]) -> bool {
-    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.describe(IP.parse().unwrap()).await));
+    let told = with_server(|server| server.ask(200, body, async |ec2| describe(ec2).await));
     match &told {
         Ok(told) => assert_eq!(Ok(told), described(body).as_ref(), "{}", String::from_utf8_lossy(body)),
         Err(error) => assert_leaves_it_open(error),
@@ -39,12 +49,12 @@ pub fn describe_answer(body: &[u8]) -> bool {
 
 /// An answer to an associate, with status 200. `true` if it is taken.
 pub fn associate_answer(body: &[u8]) -> bool {
-    let me = ME.parse().unwrap();
-    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.associate(&address(), &me, true).await));
+    let seat = Seat { instance: ME.parse().unwrap(), interface: None, private: None };
+    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.associate(&address(), &seat, true).await));
     match &told {
         Ok(told) => {
             let id = done("AssociateAddressResponse", body).and_then(|root| id(&root, "associationId"));
-            assert_eq!(Ok(told), id.as_ref(), "{}", String::from_utf8_lossy(body));
+            assert_eq!(Ok(&told.told), id.as_ref(), "{}", String::from_utf8_lossy(body));
         }
         Err(error) => assert_leaves_it_open(error),
     }
@@ -55,7 +65,7 @@ pub fn associate_answer(body: &[u8]) -> bool {
 pub fn disassociate_answer(body: &[u8]) -> bool {
     let told = with_server(|server| server.ask(200, body, async |ec2| ec2.disassociate(&address(), &association()).await));
     match &told {
-        Ok(()) => assert!(done("DisassociateAddressResponse", body).is_ok(), "{}", String::from_utf8_lossy(body)),
+        Ok(_) => assert!(done("DisassociateAddressResponse", body).is_ok(), "{}", String::from_utf8_lossy(body)),
         Err(error) => assert_leaves_it_open(error),
     }
     told.is_ok()
@@ -66,7 +76,7 @@ pub fn error_answer(input: &[u8]) -> bool {
     let Some((choice, body)) = input.split_first() else { return false };
     let statuses = [400, 500, 503, 403, 404, 429, 401, 302, 502, 504, 201, 418];
     let status = statuses[usize::from(*choice) % statuses.len()];
-    let error = with_server(|server| server.ask(status, body, async |ec2| ec2.describe(IP.parse().unwrap()).await)).unwrap_err();
+    let error = with_server(|server| server.ask(status, body, async |ec2| describe(ec2).await)).unwrap_err();
     let text = error.to_string();
     assert_is_fit_for_a_log(&text);
     assert!(text.contains(&status.to_string()), "{text:?}");
@@ -97,12 +107,14 @@ fn described(body: &[u8]) -> Result<Address, Malformed> {
     if public != address().public {
         return Err(Malformed);
     }
+    let interface: Option<InterfaceId> = id(item, "networkInterfaceId")?;
+    let private = id(item, "privateIpAddress")?;
     let owner = match id(item, "instanceId")? {
         Some(instance) => Some(Owner::Instance(instance)),
-        None => id(item, "networkInterfaceId")?.map(Owner::Interface),
+        None => interface.clone().map(Owner::Interface),
     };
     let association = match (owner, id(item, "associationId")?) {
-        (Some(owner), id) => Some(Association { id, owner }),
+        (Some(owner), id) => Some(Association { id, owner, interface, private }),
         (None, None) => None,
         (None, Some(_)) => return Err(Malformed),
     };

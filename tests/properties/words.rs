@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStringExt;
 
-use elastic_ip::address::Target;
+use elastic_ip::address::{Interface, Name, Target};
 use elastic_ip::cli::{self, Action, Misuse};
 use elastic_ip::escape::{one_line, printable};
 
@@ -16,7 +16,14 @@ pub fn address_word(word: &str) -> bool {
     match &read {
         Ok(target) => {
             assert_eq!(target.to_string(), word);
-            assert!(!target.address.is_unspecified() && target.address != Ipv4Addr::LOCALHOST);
+            let no_host = |ip: &Ipv4Addr| ip.is_unspecified() || ip.is_loopback();
+            assert!(!matches!(&target.name, Name::Address(ip) if no_host(ip)));
+            match &target.interface {
+                Some(Interface::Private(ip)) => assert!(!no_host(ip)),
+                // It becomes part of a path.
+                Some(Interface::Device(name)) => assert!(!name.contains('/') && !name.is_empty() && name != "." && name != ".."),
+                Some(Interface::Id(_)) | None => {}
+            }
         }
         Err(line) => {
             assert_is_one_line(line);

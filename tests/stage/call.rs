@@ -217,15 +217,16 @@ fn is_the_articles(line: &str) -> bool {
     if matches!(line, "running" | "stopped" | "unknown") {
         return true;
     }
-    let is_ip = |word: &str| word.parse::<std::net::Ipv4Addr>().is_ok();
-    let is_instance = |word: &str| word.strip_prefix("i-").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let names_with = |word: &str, prefix: &str| word.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let is_address = |word: &str| word.parse::<std::net::Ipv4Addr>().is_ok() || names_with(word, "eipalloc-");
+    let is_instance = |word: &str| names_with(word, "i-");
     let words: Vec<&str> = line.split(' ').collect();
     match words.as_slice() {
         ["elastic-ip", "remapper:", rest @ ..] => match rest {
-            ["IP", ip, "associated", "with", me] => is_ip(ip) && is_instance(me),
-            ["Could", "not", "map", "IP", ip, "to", me] => is_ip(ip) && is_instance(me),
-            ["Could", "not", "map", "IP", ip, "to", "this", "instance"] => is_ip(ip),
-            ["IP", ip, "disowned"] | ["I", "do", "not", "have", ip] | ["Could", "not", "disown", ip] | ["I", "have", ip] => is_ip(ip),
+            ["IP", ip, "associated", "with", me] => is_address(ip) && is_instance(me),
+            ["Could", "not", "map", "IP", ip, "to", me] => is_address(ip) && is_instance(me),
+            ["Could", "not", "map", "IP", ip, "to", "this", "instance"] => is_address(ip),
+            ["IP", ip, "disowned"] | ["I", "do", "not", "have", ip] | ["Could", "not", "disown", ip] | ["I", "have", ip] => is_address(ip),
             _ => line == "elastic-ip remapper: cannot find ~/.awssecret or /root/.awssecret",
         },
         _ => false,

@@ -1,4 +1,4 @@
-//! An EC2 that knows three addresses, keeps their owners, and writes down what it is asked.
+//! An EC2 that knows sixteen addresses, keeps their owners, and writes down what it is asked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
+
+use super::ME;
 
 /// One call that EC2 was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,48 +99,78 @@ pub fn item(fields: &[(&str, &str)]) -> String {
     format!("<item>{fields}</item>")
 }
 
+/// The first interface of [`ME`](super::ME), with two private addresses.
+pub const ETH0: &str = "eni-0aaaaaaaaaaaaaaa0";
+/// Its second one.
+pub const ETH1: &str = "eni-0aaaaaaaaaaaaaaa1";
+/// The private addresses of each, the primary one first.
+pub const PRIVATES: [(&str, &[&str]); 2] = [(ETH0, &["10.0.0.4", "10.0.0.5"]), (ETH1, &["10.0.1.4"])];
+
+/// Who has an address.
+#[derive(Clone, Debug)]
+struct Held {
+    owner: String,
+    association: String,
+    /// The interface and its private address, where the association was made for one.
+    interface: Option<(String, String)>,
+}
+
 #[derive(Debug)]
 struct World {
-    /// The owner of each address, with its association.
-    owners: BTreeMap<String, Option<(String, String)>>,
+    owners: BTreeMap<String, Option<Held>>,
     associations: u32,
+    /// Whether [`ME`](super::ME) has its second interface attached.
+    two_interfaces: bool,
     /// Whether there are allocation and association ids, as there are none on Eucalyptus.
     ids: bool,
 }
 
 impl World {
-    fn give(&mut self, ip: &str, owner: Option<&str>) -> String {
+    fn give(&mut self, ip: &str, owner: Option<&str>, interface: Option<(String, String)>) -> String {
         self.associations += 1;
         let association = format!("eipassoc-{:017x}", self.associations);
-        let owner = owner.map(|owner| (owner.to_owned(), association.clone()));
-        *self.owners.get_mut(ip).unwrap() = owner;
+        let held = owner.map(|owner| Held { owner: owner.to_owned(), association: association.clone(), interface });
+        *self.owners.get_mut(ip).unwrap() = held;
         association
     }
 
     fn perform(&mut self, request: &Request) -> Answer {
         let parameter = |name: &str| request.parameters.get(name).map(String::as_str);
         match request.action.as_str() {
-            "DescribeAddresses" => self.describe(parameter("PublicIp.1").unwrap_or_default()),
+            "DescribeAddresses" => self.describe(request),
             "AssociateAddress" => {
                 let named = match (parameter("AllocationId"), parameter("PublicIp"), self.ids) {
                     (Some(id), None, true) => self.owners.keys().find(|ip| allocation(ip) == id).cloned(),
                     (None, Some(ip), false) => self.owners.contains_key(ip).then(|| ip.to_owned()),
                     _ => return Answer::error(400, "InvalidParameterCombination"),
                 };
-                let (Some(ip), Some(instance)) = (named, parameter("InstanceId")) else {
-                    return Answer::error(400, "InvalidAllocationID.NotFound");
+                let Some(ip) = named else { return Answer::error(400, "InvalidAllocationID.NotFound") };
+                let (owner, interface) = match (parameter("InstanceId"), parameter("NetworkInterfaceId")) {
+                    (Some(ME), None) if self.two_interfaces => return Answer::error(400, "InvalidInstanceID"),
+                    (Some(instance), None) => (instance, None),
+                    (None, Some(id)) => {
+                        let Some((_, privates)) = PRIVATES.iter().find(|(interface, _)| *interface == id) else {
+                            return Answer::error(400, "InvalidNetworkInterfaceID.NotFound");
+                        };
+                        let private = parameter("PrivateIpAddress").unwrap_or(privates[0]);
+                        if !privates.contains(&private) {
+                            return Answer::error(400, "InvalidParameterValue");
+                        }
+                        (ME, Some((id.to_owned(), private.to_owned())))
+                    }
+                    _ => return Answer::error(400, "InvalidParameterCombination"),
                 };
-                let taken = self.owners[&ip].as_ref().is_some_and(|(owner, _)| owner != instance);
+                let taken = self.owners[&ip].as_ref().is_some_and(|held| held.owner != owner || held.interface != interface);
                 if taken && parameter("AllowReassociation") == Some("false") {
                     return Answer::error(400, "Resource.AlreadyAssociated");
                 }
-                let association = self.give(&ip, Some(instance));
+                let association = self.give(&ip, Some(owner), interface);
                 let id = if self.ids { format!("<associationId>{association}</associationId>") } else { String::new() };
                 Answer::new(200, document("AssociateAddress", &format!("<return>true</return>{id}")))
             }
             "DisassociateAddress" => {
-                let held = |(_, owner): &(&String, &Option<(String, String)>)| {
-                    owner.as_ref().is_some_and(|(_, id)| Some(id.as_str()) == parameter("AssociationId"))
+                let held = |(_, held): &(&String, &Option<Held>)| {
+                    held.as_ref().is_some_and(|held| Some(held.association.as_str()) == parameter("AssociationId"))
                 };
                 let ip = if self.ids {
                     self.owners.iter().find(held).map(|(ip, _)| ip.clone())
@@ -146,31 +178,50 @@ impl World {
                     parameter("PublicIp").map(ToOwned::to_owned)
                 };
                 let Some(ip) = ip else { return Answer::error(400, "InvalidAssociationID.NotFound") };
-                self.give(&ip, None);
+                self.give(&ip, None, None);
                 Answer::new(200, document("DisassociateAddress", "<return>true</return>"))
             }
             _ => Answer::error(400, "InvalidAction"),
         }
     }
 
-    fn describe(&self, ip: &str) -> Answer {
-        let Some(owner) = self.owners.get(ip) else { return Answer::error(400, "InvalidAddress.NotFound") };
+    /// All that are asked for, in EC2's own order; one that is unknown spoils the whole.
+    fn describe(&self, request: &Request) -> Answer {
+        let asked = |kind: &str| {
+            let named = request.parameters.iter().filter(|(name, _)| name.starts_with(kind));
+            named.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+        };
+        let (ips, ids) = (asked("PublicIp."), asked("AllocationId."));
+        if ips.iter().any(|ip| !self.owners.contains_key(ip)) {
+            return Answer::error(400, "InvalidAddress.NotFound");
+        }
+        if ids.iter().any(|id| !self.owners.keys().any(|ip| allocation(ip) == *id)) {
+            return Answer::error(400, "InvalidAllocationID.NotFound");
+        }
+        let wanted = self.owners.keys().filter(|ip| ips.contains(ip) || ids.contains(&allocation(ip)));
+        Answer::addresses(&wanted.map(|ip| self.item(ip)).collect::<String>())
+    }
+
+    fn item(&self, ip: &str) -> String {
         let allocation = allocation(ip);
         let mut fields = vec![("publicIp", ip)];
         if self.ids {
             fields.extend([("allocationId", allocation.as_str()), ("domain", "vpc")]);
         }
-        match owner {
-            Some((owner, association)) if self.ids => {
-                let kind = if owner.starts_with("eni-") { "networkInterfaceId" } else { "instanceId" };
-                fields.extend([(kind, owner.as_str()), ("associationId", association)]);
+        match &self.owners[ip] {
+            Some(held) if self.ids => {
+                let kind = if held.owner.starts_with("eni-") { "networkInterfaceId" } else { "instanceId" };
+                fields.extend([(kind, held.owner.as_str()), ("associationId", &held.association)]);
+                if let Some((interface, private)) = &held.interface {
+                    fields.extend([("networkInterfaceId", interface.as_str()), ("privateIpAddress", private)]);
+                }
             }
-            Some((owner, _)) => fields.push(("instanceId", owner)),
+            Some(held) => fields.push(("instanceId", &held.owner)),
             None if self.ids => {}
             // So EC2-Classic and Eucalyptus show an address that nobody has.
             None => fields.push(("instanceId", "")),
         }
-        Answer::addresses(&item(&fields))
+        item(&fields)
     }
 }
 
@@ -189,8 +240,8 @@ pub struct Ec2 {
 impl Ec2 {
     pub fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let owners = ["203.0.113.25", "203.0.113.26", "203.0.113.27"].into_iter().map(|ip| (ip.to_owned(), None)).collect();
-        let world = Arc::new(Mutex::new(World { owners, associations: 0, ids: true }));
+        let owners = (25..41).map(|number| (format!("203.0.113.{number}"), None)).collect();
+        let world = Arc::new(Mutex::new(World { owners, associations: 0, two_interfaces: false, ids: true }));
         let server = runtime.block_on(MockServer::start());
         let ec2 = Self { runtime, server, world };
         ec2.mount("", 5, None, None);
@@ -224,15 +275,34 @@ impl Ec2 {
 
     /// Makes somebody or nobody the owner of the address.
     pub fn set_owner(&self, ip: &str, owner: Option<&str>) {
-        self.world.lock().unwrap().give(ip, owner);
+        self.world.lock().unwrap().give(ip, owner, None);
+    }
+
+    /// Makes [`ME`](super::ME) the owner of the address, on this interface at this private address.
+    pub fn give_at(&self, ip: &str, interface: &str, private: &str) {
+        self.world.lock().unwrap().give(ip, Some(ME), Some((interface.to_owned(), private.to_owned())));
+    }
+
+    /// From now on [`ME`](super::ME) has two interfaces, and EC2 wants one of them named.
+    pub fn attach_second_interface(&self) {
+        self.world.lock().unwrap().two_interfaces = true;
     }
 
     pub fn owner(&self, ip: &str) -> Option<String> {
-        self.world.lock().unwrap().owners[ip].as_ref().map(|(owner, _)| owner.clone())
+        self.held(ip).map(|held| held.owner)
     }
 
     pub fn association(&self, ip: &str) -> Option<String> {
-        self.world.lock().unwrap().owners[ip].as_ref().map(|(_, association)| association.clone())
+        self.held(ip).map(|held| held.association)
+    }
+
+    /// The interface and the private address, where the association was made for one.
+    pub fn place(&self, ip: &str) -> Option<(String, String)> {
+        self.held(ip)?.interface
+    }
+
+    fn held(&self, ip: &str) -> Option<Held> {
+        self.world.lock().unwrap().owners[ip].clone()
     }
 
     /// Answers each call of this action (of every action, if empty) so, without doing it.

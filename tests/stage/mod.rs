@@ -16,7 +16,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use call::{Call, Ended, Running};
-pub use ec2::{Answer, Ec2, Request, allocation, item};
+pub use ec2::{Answer, ETH0, ETH1, Ec2, PRIVATES, Request, allocation, item};
 pub use metadata::{Metadata, TOKEN};
 pub use wire::{Fault, Wire};
 
@@ -74,6 +74,22 @@ impl Stage {
         let stage = Self::new();
         stage.ec2.give(IP, PEER);
         stage
+    }
+
+    /// A metadata service, and the kernel's files, of an instance with the interfaces `eth0` and `eth1`.
+    pub fn two_interfaces(&self) -> Metadata {
+        let metadata = Metadata::version_2();
+        let macs = ["0e:49:61:0f:c3:11", "0e:49:61:0f:c3:77"];
+        metadata.tell("mac", macs[0]);
+        // In the order of the digits, as the service lists them, which is not that of the devices.
+        metadata.tell("network/interfaces/macs/", &format!("{}/\n{}/\n", macs[1], macs[0]));
+        for ((mac, device), (id, privates)) in macs.into_iter().zip(["eth0", "eth1"]).zip(PRIVATES) {
+            self.write(&format!("sys/class/net/{device}/address"), format!("{mac}\n"));
+            metadata.tell(&format!("network/interfaces/macs/{mac}/interface-id"), id);
+            metadata.tell(&format!("network/interfaces/macs/{mac}/local-ipv4s"), &privates.join("\n"));
+        }
+        self.configure(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}", metadata.url()));
+        metadata
     }
 
     pub fn root(&self) -> &Path {
