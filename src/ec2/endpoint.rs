@@ -48,7 +48,7 @@ impl Endpoint {
     }
 }
 
-/// The rules of botocore's `endpoints.json`.
+/// The rules that AWS publishes with botocore (`data/ec2/2016-11-15/endpoint-rule-set-1.json`).
 fn region_url(region: &str, fips: bool, dualstack: bool) -> String {
     let (suffix, dualstack_suffix) = match region.split('-').collect::<Vec<_>>().as_slice() {
         ["cn", ..] => ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
@@ -61,7 +61,7 @@ fn region_url(region: &str, fips: bool, dualstack: bool) -> String {
     };
     let suffix = if dualstack { dualstack_suffix } else { suffix };
     // GovCloud's plain endpoint is a FIPS endpoint.
-    let service = if fips && !region.starts_with("us-gov-") { "ec2-fips" } else { "ec2" };
+    let service = if fips && (dualstack || !region.starts_with("us-gov-")) { "ec2-fips" } else { "ec2" };
     format!("https://{service}.{region}.{suffix}")
 }
 
@@ -70,19 +70,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_partition_has_its_own_endpoints() {
-        for (region, fips, dualstack, url) in [
-            ("eu-west-1", false, false, "https://ec2.eu-west-1.amazonaws.com"),
-            ("us-east-1", true, false, "https://ec2-fips.us-east-1.amazonaws.com"),
-            ("us-gov-west-1", true, false, "https://ec2.us-gov-west-1.amazonaws.com"),
-            ("eu-west-1", false, true, "https://ec2.eu-west-1.api.aws"),
-            ("cn-north-1", false, false, "https://ec2.cn-north-1.amazonaws.com.cn"),
-            ("us-iso-east-1", false, false, "https://ec2.us-iso-east-1.c2s.ic.gov"),
-            ("us-isob-east-1", false, false, "https://ec2.us-isob-east-1.sc2s.sgov.gov"),
-            ("eu-isoe-west-1", false, false, "https://ec2.eu-isoe-west-1.cloud.adc-e.uk"),
-            ("us-isof-south-1", false, false, "https://ec2.us-isof-south-1.csp.hci.ic.gov"),
-        ] {
-            assert_eq!(region_url(region, fips, dualstack), url);
+    fn every_region_has_the_endpoints_that_aws_publishes() {
+        let table = include_str!("../../tests/endpoints/endpoints.tsv");
+        let regions = table.lines().filter(|line| !line.starts_with('#'));
+        assert!(regions.clone().count() > 40);
+        for line in regions {
+            let (region, urls) = line.split_once('\t').unwrap();
+            let own = [(false, false), (false, true), (true, false), (true, true)];
+            let own = own.map(|(fips, dualstack)| region_url(region, fips, dualstack)).join("\t");
+            assert_eq!(own, urls);
+            assert!(region.parse::<RegionName>().is_ok(), "{region}");
         }
     }
 }

@@ -1,0 +1,34 @@
+"""Where EC2's API is, by the rules that AWS publishes with botocore.
+
+    botocore_rules.py > endpoints.tsv
+"""
+
+from botocore import session
+from botocore.endpoint_provider import EndpointProvider
+from botocore.loaders import Loader
+
+HEADING = ("# region", "plain", "dual-stack", "FIPS", "FIPS and dual-stack")
+
+
+def regions() -> list[str]:
+    aws = session.Session()
+    return sorted(
+        region for partition in aws.get_available_partitions() for region in aws.get_available_regions("ec2", partition))
+
+
+def table() -> str:
+    loader = Loader()
+    rules = EndpointProvider(loader.load_service_model("ec2", "endpoint-rule-set-1"), loader.load_data("partitions"))
+    rows = [HEADING]
+    for region in regions():
+        urls = [
+            rules.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=dual_stack).url
+            for fips in (False, True)
+            for dual_stack in (False, True)
+        ]
+        rows.append((region, *urls))
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+if __name__ == "__main__":
+    print(table(), end="")
