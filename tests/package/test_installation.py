@@ -36,6 +36,13 @@ def test_heartbeat_finds_the_resource_and_it_is_the_init_script(installed):
     assert found == "/etc/init.d/elastic-ip"
 
 
+def test_pacemaker_finds_the_agent_and_it_is_the_program(installed):
+    agent = "/usr/lib/ocf/resource.d/elastic-ip/elastic-ip"
+    assert installed.run("readlink", "--canonicalize", agent).stdout == "/usr/sbin/elastic-ip\n"
+    assert "<resource-agent " in installed.run(agent, "meta-data").stdout
+    assert installed.run("elastic-ip", "meta-data", check=False).returncode == 3
+
+
 def test_the_configuration_and_the_init_script_are_kept_as_the_user_changed_them(installed, newer_deb):
     for name in ["/etc/default/elastic-ip", "/etc/init.d/elastic-ip"]:
         path = installed.path(name)
