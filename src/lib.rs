@@ -18,4 +18,5 @@ pub mod marks;
 pub mod metadata;
 pub mod ocf;
 pub mod plan;
+pub mod process;
 pub mod retry;
