@@ -3,6 +3,7 @@
 mod aws_params;
 mod defaults;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub const FILE: &str = "/etc/default/elastic-ip";
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Every name the file may set, for the warning about a misspelt one.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "ELASTIC_IP",
     "AWS_PARAMS",
     "MY_ID",
@@ -36,6 +37,7 @@ const NAMES: [&str; 22] = [
     "AWS_ENDPOINT_URL_EC2",
     "AWS_ENDPOINT_URL",
     "EC2_URL",
+    "ALLOW_PLAIN_HTTP",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
@@ -65,8 +67,8 @@ pub struct Timeouts {
     pub status: Duration,
 }
 
-/// Everything that may be configured.
-#[derive(Clone, Debug)]
+/// Everything that may be configured. It cannot be shown as a whole, for a proxy's URL may hold a password.
+#[derive(Clone)]
 pub struct Config {
     /// The addresses to hold, at least one.
     pub targets: Vec<Target>,
@@ -200,6 +202,41 @@ impl Setting {
         }
         Ok(url)
     }
+
+    /// As [`Setting::url`], but plain HTTP only to where no stranger listens on the way, or with a word that it is wanted.
+    fn guarded_url(&self, schemes: &[&str], allow_plain: bool) -> Result<Url, String> {
+        let url = self.url(schemes)?;
+        if url.scheme() == "https" || allow_plain || is_near(&url) {
+            return Ok(url);
+        }
+        let host = url.host_str().unwrap_or_default();
+        let instead = if schemes.contains(&"https") { "use https://" } else { "use the service's address" };
+        Err(self.wrong(&format!(
+            "plain HTTP to {host}, where whoever is on the way can answer in its place; {instead}, or add ALLOW_PLAIN_HTTP=yes if the \
+             whole way is your own network (Eucalyptus)"
+        )))
+    }
+}
+
+/// Whether a URL's host is this machine, its link or a private network. What another name than localhost means is not known
+/// before it is looked up.
+fn is_near(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(address)) => is_near_v4(address),
+        Ok(IpAddr::V6(address)) => address.to_ipv4_mapped().map_or_else(|| is_near_v6(address), is_near_v4),
+        Err(_) => host == "localhost",
+    }
+}
+
+fn is_near_v4(address: Ipv4Addr) -> bool {
+    // RFC 6598: shared between a provider and its customers, and used within clouds.
+    let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 0x40;
+    address.is_loopback() || address.is_link_local() || address.is_private() || is_shared
+}
+
+fn is_near_v6(address: Ipv6Addr) -> bool {
+    address.is_loopback() || address.is_unicast_link_local() || address.is_unique_local()
 }
 
 impl<'a> Settings<'a> {
@@ -286,14 +323,15 @@ impl<'a> Settings<'a> {
             params = AwsParams { profile: Some(profile.text.clone()), ..AwsParams::default() };
         }
         let custom = self.first(&["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL", "EC2_URL"]);
-        let endpoint = custom.as_ref().map(|setting| setting.url(&["https", "http"])).transpose()?;
+        let allow_plain = self.truth("ALLOW_PLAIN_HTTP", false)?;
+        let endpoint = custom.as_ref().map(|setting| setting.guarded_url(&["https", "http"], allow_plain)).transpose()?;
         let fips = self.truth("AWS_USE_FIPS_ENDPOINT", false)?;
         let dualstack = self.truth("AWS_USE_DUALSTACK_ENDPOINT", false)?;
         if let (Some(custom), true) = (&custom, fips || dualstack) {
             return Err(custom.wrong("an endpoint of your own excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT; remove one"));
         }
         let metadata = match self.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT"]) {
-            Some(setting) => setting.url(&["http"])?,
+            Some(setting) => setting.guarded_url(&["http"], allow_plain)?,
             None => Url::parse("http://169.254.169.254").map_err(|error| error.to_string())?,
         };
         let state_dir = match self.first(&["STATE_DIR"]) {

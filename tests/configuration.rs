@@ -346,3 +346,78 @@ fn a_hardware_file_that_cannot_be_read_is_passed_over() {
         assert!(ended.elapsed < Duration::from_secs(2), "{ended:?}");
     }
 }
+
+/// Each name of an endpoint.
+const ENDPOINTS: [&str; 4] = ["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL", "EC2_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT"];
+
+/// A stage with this line, where a call that takes the line ends before anything is sent; and the line's place.
+fn stage_with_endpoint(line: &str) -> (Stage, String) {
+    let stage = Stage::with_the_address();
+    stage.unset("AWS_ENDPOINT_URL_EC2");
+    stage.configure("AWS_PARAMS='--region=eu-west-1 --secrets-file=/nowhere'");
+    stage.configure(line);
+    let number = fs::read_to_string(stage.path(CONFIG)).unwrap().lines().count();
+    let place = format!("{} line {number}: ", stage.path(CONFIG).display());
+    (stage, place)
+}
+
+fn is_taken(stage: &Stage) {
+    stage.run(["start"]).complains_once_of(&["AWS_PARAMS names it with --secrets-file"]);
+}
+
+#[test]
+fn plain_http_goes_only_to_this_machine_its_link_and_private_networks() {
+    for (host, name) in [
+        "localhost:4566",
+        "127.0.0.2",
+        "10.0.0.1:8773/services/compute",
+        "172.31.255.255",
+        "192.168.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "100.127.255.255",
+        "[::1]:8773",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[::ffff:10.0.0.1]",
+    ]
+    .into_iter()
+    .zip(ENDPOINTS.into_iter().cycle())
+    {
+        is_taken(&stage_with_endpoint(&format!("{name}=http://{host}")).0);
+    }
+}
+
+#[test]
+fn plain_http_to_elsewhere_is_refused_unless_it_is_wanted() {
+    for ((url, host), name) in [
+        ("http://cloud.example.com:8773/services/compute", "cloud.example.com"),
+        ("http://ec2.eu-west-1.amazonaws.com", "ec2.eu-west-1.amazonaws.com"),
+        ("http://front-end:8773", "front-end"),
+        ("http://198.51.100.1", "198.51.100.1"),
+        ("http://localhost.example.com", "localhost.example.com"),
+        ("http://127.0.0.1.example.com", "127.0.0.1.example.com"),
+        ("http://127.0.0.1@203.0.113.1", "203.0.113.1"),
+        ("http://172.32.0.1", "172.32.0.1"),
+        ("http://100.128.0.1", "100.128.0.1"),
+        ("http://100.63.0.1", "100.63.0.1"),
+        ("http://[2001:db8::1]", "[2001:db8::1]"),
+        ("http://[::ffff:198.51.100.1]", "[::ffff:c633:6401]"),
+        ("http://0.0.0.0", "0.0.0.0"),
+    ]
+    .into_iter()
+    .zip(ENDPOINTS.into_iter().cycle())
+    {
+        let (stage, place) = stage_with_endpoint(&format!("{name}={url}"));
+        is_refused(&stage, &[&format!("{place}{name}: plain HTTP to {host}, "), "add ALLOW_PLAIN_HTTP=yes"]);
+        stage.configure("ALLOW_PLAIN_HTTP=yes");
+        is_taken(&stage);
+    }
+}
+
+#[test]
+fn https_goes_everywhere() {
+    for name in ["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL", "EC2_URL"] {
+        is_taken(&stage_with_endpoint(&format!("{name}=https://cloud.example.com:8773/services/compute")).0);
+    }
+}

@@ -128,6 +128,7 @@ class Cluster:
             "ELASTIC_IP": ADDRESS,
             "AWS_PARAMS": '"--region=eu-west-1"',
             "AWS_ENDPOINT_URL_EC2": self.ec2.endpoint,
+            "ALLOW_PLAIN_HTTP": "yes",
         } | configuration.defaults
         files = {
             "etc/ha.d/authkeys": "auth 1\n1 sha1 foobarbaz\n",
