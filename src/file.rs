@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::O_NONBLOCK;
 use nix::unistd::geteuid;
+use zeroize::Zeroizing;
 
 /// The largest file that is read, in bytes.
 pub const LIMIT: u64 = 64 * 1024;
 
 /// A file's text, with what the open handle told of it.
 pub struct TextFile {
-    /// The whole text.
-    pub text: String,
+    /// The whole text, which may be a secret: it is wiped from the memory at the end.
+    pub text: Zeroizing<String>,
     path: PathBuf,
     about: Metadata,
 }
@@ -62,15 +63,17 @@ pub fn read(path: &Path) -> Result<TextFile, Error> {
     if !about.is_file() {
         return Err(Error::Unfit(format!("{shown} is not a regular file; put a file in its place")));
     }
-    let mut bytes = Vec::new();
+    // Large enough, so that it does not grow and leave copies behind.
+    let size = usize::try_from(about.len().min(LIMIT) + 1).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size));
     file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| Error::Unfit(format!("cannot read {shown}: {error}")))?;
     if bytes.len() as u64 > LIMIT {
         return Err(Error::Unfit(format!("{shown} is larger than 64 KiB; put the right file in its place")));
     }
-    Ok(TextFile { text: text(path, bytes)?, path: path.to_owned(), about })
+    Ok(TextFile { text: text(path, &bytes)?, path: path.to_owned(), about })
 }
 
-fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
     let shown = path.display();
     let unfit = |at: usize, before: &[u8], what: &str, remedy: &str| {
         let line = 1 + before[..at].iter().filter(|&&b| b == b'\n').count();
@@ -79,19 +82,19 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return unfit(
             0,
-            &bytes,
+            bytes,
             "a byte order mark",
             &format!("save the file as plain text, or run: sed -i '1s/^\\xef\\xbb\\xbf//' {shown}"),
         );
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return unfit(0, &bytes, "UTF-16 text", "save the file as plain text (UTF-8)");
+        return unfit(0, bytes, "UTF-16 text", "save the file as plain text (UTF-8)");
     }
     if let Some(at) = bytes.iter().position(|&b| b == 0) {
-        return unfit(at, &bytes, "a NUL byte", "the file is damaged or not text: write it anew");
+        return unfit(at, bytes, "a NUL byte", "the file is damaged or not text: write it anew");
     }
-    String::from_utf8(bytes).or_else(|error| {
-        let at = error.utf8_error().valid_up_to();
-        unfit(at, error.as_bytes(), "text that is not UTF-8", "save the file as plain text (UTF-8)")
-    })
+    match str::from_utf8(bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => unfit(error.valid_up_to(), bytes, "text that is not UTF-8", "save the file as plain text (UTF-8)"),
+    }
 }

@@ -10,8 +10,7 @@ use crate::escape::printable;
 /// The largest answer that is read, in bytes. EC2's answer about one address has 1 kB, and with 50 long tags 40 kB.
 const LIMIT: usize = 256 * 1024;
 
-/// What came back.
-#[derive(Debug)]
+/// What came back. It cannot be shown as a whole, for it may hold keys.
 pub struct Answer {
     /// The HTTP status.
     pub status: StatusCode,

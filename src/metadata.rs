@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode, Url};
 use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
 use crate::address::Mac;
 use crate::escape::printable;
@@ -49,7 +50,7 @@ pub struct Metadata {
     http: Client,
     deadline: Deadline,
     /// `None` inside where the service knows no tokens.
-    token: OnceCell<Option<String>>,
+    token: OnceCell<Option<Zeroizing<String>>>,
 }
 
 impl Metadata {
@@ -97,8 +98,8 @@ impl Metadata {
     }
 
     /// The credentials of a role, as JSON.
-    pub async fn role_credentials(&self, role: &str) -> Result<String, Error> {
-        self.fact(&format!("meta-data/iam/security-credentials/{role}")).await
+    pub async fn role_credentials(&self, role: &str) -> Result<Zeroizing<String>, Error> {
+        self.fact(&format!("meta-data/iam/security-credentials/{role}")).await.map(Zeroizing::new)
     }
 
     async fn fact(&self, path: &str) -> Result<String, Error> {
@@ -106,7 +107,7 @@ impl Metadata {
             let token = self.token.get_or_try_init(|| self.fetch_token()).await?;
             let mut request = self.http.get(self.url(path));
             if let Some(token) = token {
-                request = request.header("X-aws-ec2-metadata-token", token);
+                request = request.header("X-aws-ec2-metadata-token", token.as_str());
             }
             let answer = self.exchange(request, path).await?;
             match answer.status {
@@ -118,12 +119,12 @@ impl Metadata {
         .await
     }
 
-    async fn fetch_token(&self) -> Result<Option<String>, Error> {
+    async fn fetch_token(&self) -> Result<Option<Zeroizing<String>>, Error> {
         let path = "api/token";
         let request = self.http.put(self.url(path)).header("X-aws-ec2-metadata-token-ttl-seconds", TOKEN_LIFE);
         let answer = self.exchange(request, path).await?;
         match answer.status {
-            StatusCode::OK => text(answer, path).map(Some),
+            StatusCode::OK => text(answer, path).map(Zeroizing::new).map(Some),
             // Only a service that does not know tokens is asked without one (old Eucalyptus and OpenStack). After a refusal
             // that would hand the questions to whoever can forge one.
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
@@ -153,7 +154,8 @@ impl Metadata {
 }
 
 fn text(answer: Answer, path: &str) -> Result<String, Error> {
-    let text = String::from_utf8(answer.body).unwrap_or_default().trim().to_owned();
+    let body = Zeroizing::new(answer.body);
+    let text = str::from_utf8(&body).unwrap_or_default().trim().to_owned();
     if text.is_empty() || (path == "api/token" && !text.bytes().all(|b| b.is_ascii_graphic())) {
         return Err(Error::Unavailable(format!("the metadata service's answer to {path} cannot be read: {:?}", printable(&text))));
     }

@@ -5,11 +5,19 @@
 
 mod stage;
 
+use std::fmt::Debug;
 use std::fs;
+use std::marker::PhantomData;
 use std::path::Path;
 
+use elastic_ip::config::Config;
+use elastic_ip::ec2::{Ec2, Endpoint};
+use elastic_ip::file::TextFile;
+use elastic_ip::http::Answer as HttpAnswer;
+use elastic_ip::metadata::Metadata as MetadataClient;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
+use rusoto_core::credential::AwsCredentials;
 use stage::{AWSSECRET, Answer, Ended, Fault, IP, KEY_ID, ME, Metadata, PEER, SECRET, Stage, wait_for};
 
 /// Each way to give the secret to the program.
@@ -182,4 +190,34 @@ fn a_proxys_password_is_not_told_when_the_proxy_fails() {
     let ended = stage.run(["--verbose", "status"]);
     assert_eq!(ended.code(), 4);
     assert!(!ended.stderr.contains(&password), "{ended:?}");
+}
+
+/// Whether a type can be shown with `{:?}`: a constant of the type's own hides the trait's.
+struct Shown<T>(PhantomData<T>);
+
+trait NotShown {
+    const SHOWN: bool = false;
+}
+
+impl<T> NotShown for Shown<T> {}
+
+impl<T: Debug> Shown<T> {
+    const SHOWN: bool = true;
+}
+
+#[test]
+fn what_holds_a_secret_cannot_be_shown_by_a_slip() {
+    for (name, shown, wanted) in [
+        ("a text", Shown::<String>::SHOWN, true),
+        ("the configuration with a proxy's password", Shown::<Config>::SHOWN, false),
+        ("the endpoint with its proxy", Shown::<Endpoint>::SHOWN, false),
+        ("a file's text", Shown::<TextFile>::SHOWN, false),
+        ("an answer of the metadata service", Shown::<HttpAnswer>::SHOWN, false),
+        ("the metadata service with its token", Shown::<MetadataClient>::SHOWN, false),
+        ("EC2 with keys", Shown::<Ec2>::SHOWN, false),
+    ] {
+        assert_eq!(shown, wanted, "{name}");
+    }
+    let keys = AwsCredentials::new(KEY_ID, SECRET, Some(SECRET.to_owned()), None);
+    assert!(!format!("{keys:?}").contains(SECRET));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use configparser::ini::{Ini, IniDefault};
 
 /// One line's assignment.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Assignment {
     /// The name.
     pub name: String,
@@ -16,7 +16,7 @@ pub struct Assignment {
 }
 
 /// What is assigned.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Value {
     /// A text.
     Text(String),

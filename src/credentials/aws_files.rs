@@ -22,7 +22,7 @@ pub fn read(folder: &Path, profile: &str) -> Result<AwsCredentials, Error> {
 pub fn region(folder: &Path, profile: &str) -> Option<Result<RegionName, String>> {
     let path = folder.join("config");
     let section = section(profile);
-    let ini = parse(&path, file::read(&path).ok()?.text).ok()?;
+    let ini = parse(&path, &file::read(&path).ok()?.text).ok()?;
     let region = ini.get(&section, "region").filter(|region| !region.is_empty())?;
     Some(region.parse().map_err(|what| format!("{} [{section}]: {what}", path.display())))
 }
@@ -34,7 +34,7 @@ fn section(profile: &str) -> String {
 
 fn pair(path: &Path, section: &str) -> Result<AwsCredentials, Error> {
     let file = file::read(path)?;
-    let ini = parse(path, file.text.clone())?;
+    let ini = parse(path, &file.text)?;
     let value = |name: &str| ini.get(section, name).filter(|text| !text.is_empty());
     let place = format!("{} [{section}]", path.display());
     match (value("aws_access_key_id"), value("aws_secret_access_key")) {
@@ -49,7 +49,7 @@ fn pair(path: &Path, section: &str) -> Result<AwsCredentials, Error> {
     }
 }
 
-fn parse(path: &Path, text: String) -> Result<Ini, Error> {
+fn parse(path: &Path, text: &str) -> Result<Ini, Error> {
     let mut syntax = IniDefault::default();
     syntax.comment_symbols = vec!['#', ';'];
     // A secret key may hold any of these.
@@ -58,6 +58,7 @@ fn parse(path: &Path, text: String) -> Result<Ini, Error> {
     syntax.case_sensitive = true;
     syntax.default_section = String::new();
     let mut ini = Ini::new_from_defaults(syntax);
-    ini.read(text).map_err(|_| Error::Unfit(format!("{}: a section's closing bracket is missing; write it as [name]", path.display())))?;
+    ini.read(text.to_owned())
+        .map_err(|_| Error::Unfit(format!("{}: a section's closing bracket is missing; write it as [name]", path.display())))?;
     Ok(ini)
 }

@@ -2,6 +2,7 @@
 
 use rusoto_core::credential::AwsCredentials;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{Error, keys};
 use crate::escape::printable;
@@ -26,13 +27,16 @@ pub async fn fetch(metadata: &Metadata, named: Option<&str>) -> Result<AwsCreden
 
 fn parse(role: &str, text: &str) -> Result<AwsCredentials, Error> {
     let place = format!("the metadata service's keys of role {role}");
-    let answer: Value = serde_json::from_str(text).map_err(|_| Error::Unavailable(format!("{place} are not JSON")))?;
-    let field = |name: &str| answer.get(name).and_then(Value::as_str);
-    if let Some(code) = field("Code").filter(|code| *code != "Success") {
-        return Err(Error::Unavailable(format!("{place} are not to be had: {}; check the role's trust policy", printable(code))));
+    let mut answer: Value = serde_json::from_str(text).map_err(|_| Error::Unavailable(format!("{place} are not JSON")))?;
+    let mut field = |name: &str| match answer.get_mut(name).map(Value::take) {
+        Some(Value::String(text)) => Some(Zeroizing::new(text)),
+        _ => None,
+    };
+    if let Some(code) = field("Code").filter(|code| code.as_str() != "Success") {
+        return Err(Error::Unavailable(format!("{place} are not to be had: {}; check the role's trust policy", printable(&code))));
     }
     match (field("AccessKeyId"), field("SecretAccessKey")) {
-        (Some(id), Some(secret)) => keys(&place, id, secret, field("Token")),
+        (Some(id), Some(secret)) => keys(&place, &id, &secret, field("Token").as_deref().map(String::as_str)),
         _ => Err(Error::Unavailable(format!("{place} lack AccessKeyId or SecretAccessKey"))),
     }
 }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::http;
 
 /// The EC2 API of one region.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
     region: String,
     url: String,
