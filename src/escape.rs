@@ -10,19 +10,19 @@ pub fn one_line(text: &str) -> String {
     shown
 }
 
-/// The longest text that is kept, in characters.
+/// How much of a text is shown, in characters after escaping; the last may be an escape.
 const LONGEST: usize = 300;
 
 /// Escapes everything but printable ASCII, and cuts what is long, so that no peer can forge a line or steer a terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let text = text.trim();
     let mut shown = String::new();
-    for c in text.chars().take(LONGEST) {
+    for c in text.trim().chars() {
+        if shown.len() >= LONGEST {
+            shown.push_str("...");
+            break;
+        }
         if c.is_ascii_graphic() || c == ' ' { shown.push(c) } else { shown.extend(c.escape_default()) }
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push_str("...");
     }
     shown
 }
@@ -36,5 +36,6 @@ mod tests {
         assert_eq!(printable("  a \u{1b}[31m\nrunning\u{202e} "), "a \\u{1b}[31m\\nrunning\\u{202e}");
         assert_eq!(printable(&"x".repeat(1000)).len(), LONGEST + 3);
         assert_eq!(printable(&"x".repeat(LONGEST)).len(), LONGEST);
+        assert_eq!(printable(&"\u{1b}".repeat(1000)).len(), LONGEST + 3);
     }
 }

@@ -8,7 +8,6 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::address::Mac;
-use crate::escape::printable;
 use crate::http::{self, Answer};
 use crate::retry::{self, Deadline, Pace, Transient};
 
@@ -156,8 +155,9 @@ impl Metadata {
 fn text(answer: Answer, path: &str) -> Result<String, Error> {
     let body = Zeroizing::new(answer.body);
     let text = str::from_utf8(&body).unwrap_or_default().trim().to_owned();
+    // It is not shown: it may be a token.
     if text.is_empty() || (path == "api/token" && !text.bytes().all(|b| b.is_ascii_graphic())) {
-        return Err(Error::Unavailable(format!("the metadata service's answer to {path} cannot be read: {:?}", printable(&text))));
+        return Err(Error::Unavailable(format!("the metadata service's answer to {path} cannot be read: it is empty or no plain text")));
     }
     Ok(text)
 }

@@ -240,6 +240,20 @@ fn what_a_peer_says_comes_out_as_one_line_without_control_characters() {
 }
 
 #[test]
+fn a_long_text_of_a_peers_is_cut() {
+    let stage = Stage::with_the_address();
+    let long = "&#x9b;31m".repeat(8_000);
+    let body = format!(
+        "<Response><Errors><Error><Code>{long}</Code><Message>{long}</Message></Error></Errors><RequestID>{long}</RequestID></Response>"
+    );
+    stage.ec2.answer("", Answer::new(400, body));
+    let ended = stage.run(["status"]);
+    ended.says(UNKNOWN, 4);
+    ended.complains_once_of(&["EC2 answers 400 to DescribeAddresses: \\u{9b}31m\\u{9b}", "..."]);
+    assert!(ended.stderr.len() < 1_500, "{} bytes", ended.stderr.len());
+}
+
+#[test]
 fn an_associate_that_was_done_though_its_answer_was_lost_is_seen_and_not_done_again() {
     for answer in [Answer::error(500, "InternalError"), Answer::new(200, "<html/>"), Answer::new(200, "")] {
         let stage = Stage::with_the_address_at_the_peer();

@@ -259,4 +259,9 @@ fn the_token_is_in_no_output() {
     let ended = stage.run(["--verbose", "status"]);
     ended.says(UNKNOWN, 4);
     assert!(!ended.stderr.contains(TOKEN), "{ended:?}");
+    // Nor what may be one.
+    metadata.answer_token_once(ResponseTemplate::new(200).set_body_string(format!("{TOKEN} {TOKEN}")));
+    let ended = stage.run(["status"]);
+    ended.tells(&["the metadata service's answer to api/token cannot be read"]);
+    assert!(!ended.stderr.contains(TOKEN), "{ended:?}");
 }
