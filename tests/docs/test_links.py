@@ -7,7 +7,7 @@ import pytest
 from documents import REPOSITORY, Document, quotes, rows
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/pacemaker.md", "docs/reliability.md",
-             "etc/ha.d/authkeys.md"]
+             "SECURITY.md", "etc/ha.d/authkeys.md"]
 
 
 def test_no_document_is_forgotten():
@@ -35,7 +35,7 @@ def test_a_dead_link_would_be_found():
     assert document.anchors() == {"one-two"}
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md"])
 def test_every_file_of_this_repository_that_a_document_names_exists(name):
     document = Document(name)
     commands = " ".join(block.text for block in document.blocks).split()

@@ -1,16 +1,18 @@
-"""docs/reliability.md names tests; they exist."""
+"""docs/reliability.md and SECURITY.md name tests; they exist."""
 
 import re
 
-from documents import REPOSITORY
+import pytest
+
+from documents import REPOSITORY, Document, rows
 
 NAME = re.compile(r"`((?:test_)?[a-z0-9]+(?:_[a-z0-9]+){3,})`")
 DEFINITION = re.compile(r"^\s*(?:def|fn|async fn) (\w+)\(", re.MULTILINE)
 IN_A_MACRO = re.compile(r"^\s+fn (\w+)\(sequential", re.MULTILINE)
 
 
-def named():
-    return set(NAME.findall((REPOSITORY / "docs/reliability.md").read_text()))
+def named(document):
+    return set(NAME.findall((REPOSITORY / document).read_text()))
 
 
 def defined():
@@ -19,11 +21,18 @@ def defined():
     return {name for text in texts for pattern in (DEFINITION, IN_A_MACRO) for name in pattern.findall(text)}
 
 
-def test_every_test_it_names_exists():
-    assert named() - defined() == set()
+@pytest.mark.parametrize("document, least", [("docs/reliability.md", 25), ("SECURITY.md", 25)])
+def test_every_test_it_names_exists(document, least):
+    assert named(document) - defined() == set()
+    assert len(named(document)) > least
+
+
+@pytest.mark.parametrize("heading", ["The secret", "Who can do what"])
+def test_each_promise_of_security_has_a_test(heading):
+    promises = rows(Document("SECURITY.md").section(heading))
+    assert promises and all(NAME.findall(row[1]) for row in promises)
 
 
 def test_each_property_has_a_test():
     rows = re.findall(r"^\| P(\d+) \|.*$", (REPOSITORY / "docs/reliability.md").read_text(), re.MULTILINE)
     assert rows == [str(number) for number in range(1, 13)]
-    assert len(named()) > 25
