@@ -157,6 +157,7 @@ class Cluster:
         for node in self.nodes.values():
             for log in ("syslog", "reboots"):
                 (node.place / "upper/var/log" / log).unlink(missing_ok=True)
+            node.started_at = 0
             node.boot()
         self.configure(configuration)
         self.garbled = 0

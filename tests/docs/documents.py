@@ -11,9 +11,10 @@ GAP = "…"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: ```LANGUAGE file=FILE."""
+    """A fenced block: ```LANGUAGE file=FILE on=NODE."""
     language: str
     file: str
+    on: str
     text: str
 
 
@@ -22,7 +23,7 @@ class Document:
         self.name = name
         self.path = REPOSITORY / name
         self.text = self.path.read_text() if text is None else text
-        fences = re.findall(r"^```(\w*)(?: file=(\S+))?\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        fences = re.findall(r"^```(\w*)(?: file=(\S+))?(?: on=(\S+))?\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
         self.blocks = [Block(*fence) for fence in fences]
         # What is in a block is neither heading nor link.
         self.prose = re.sub(r"^```.*?^```$", "", self.text, flags=re.MULTILINE | re.DOTALL)
@@ -77,7 +78,7 @@ def messages(readme: Document) -> list[str]:
 
 def directives(text: str) -> list[str]:
     """A configuration file's lines without comments."""
-    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
 
 
 def literals() -> list[str]:
