@@ -11,7 +11,7 @@ from node import Node, wait_until
 from test_monit import prepare_service
 
 sys.path.append(str(base.REPOSITORY / "tests/docs"))
-from documents import Block, Document  # noqa: E402
+from documents import Block, Document, rows  # noqa: E402
 
 PROMPT = re.compile(r"^(server[12]):~# (.*)\n", re.MULTILINE)
 # What the bench, or an earlier scenario, has configured, and a fresh pair has not.
@@ -62,7 +62,8 @@ class Reader:
             shutil.copy2(node.file(copied[1]), self.machines.nodes[copied[2]].file(copied[1]))
         else:
             # Into a file: what a daemon inherits would keep a pipe open.
-            node.run("sh", "-euc", f"cd /root; exec >/tmp/said 2>&1\n{text}", timeout=180)
+            done = node.run("sh", "-euc", f"cd /root; exec >/tmp/said 2>&1\n{text}", timeout=180, check=False)
+            assert done.returncode == 0, f"{node.name}:\n{text}\n{node.file('tmp/said').read_text()}"
             # An init script's stop may return while the daemon still ends; systemd's does not.
             for daemon in re.findall(r"^service (\w+) stop$", text, re.MULTILINE):
                 wait_until(lambda: not any(program.endswith(f"/{daemon}") for _, program, _ in node.processes()), 60, f"{daemon} to end on {node.name}")
@@ -111,3 +112,33 @@ def test_the_page_on_monit(cluster):
     assert reader.moves(begun) == ["server2", "server1"]
     machines.wait_for_members()
     machines.assert_held_by("server1")
+
+
+def test_the_page_on_migrating_from_the_articles_script(cluster):
+    machines = cluster()
+    for node in machines.nodes.values():
+        node.run("dpkg", "--purge", "elastic-ip")
+        node.write("etc/init.d/elastic-ip", "#!/bin/sh\necho elastic-ip remapper: I do not have $ELASTIC_IP\n", 0o755)
+        node.file("root/.awssecret").chmod(0o644)
+    machines.ec2.associate(machines.instances["server1"])
+    begun = time.monotonic()
+    Reader(machines).follow("docs/migrating.md")
+    assert machines.mutations(begun) == []
+    machines.start()
+    machines.wait_for_members()
+    machines.assert_held_by("server1")
+    machines.nodes["server1"].kill_heartbeat()
+    machines.wait_for_owner("server2")
+    machines.assert_held_by("server2")
+
+
+def test_the_page_on_migrating_has_every_parameter_of_awseip(cluster):
+    agent = cluster().nodes["server1"].file("usr/lib/ocf/resource.d/heartbeat/awseip").read_text()
+    parameters = re.findall(r'<parameter name="(\w+)"', agent)
+    table = Document("docs/migrating.md").section("From resource-agents' awseip")
+    assert len(parameters) == 6
+    assert parameters_in(table) == set(parameters)
+
+
+def parameters_in(table: str) -> set[str]:
+    return {cells[0].strip("`") for cells in rows(table) if re.fullmatch(r"`[a-z_]+`", cells[0])}

@@ -6,8 +6,8 @@ import pytest
 
 from documents import REPOSITORY, Document, quotes, rows
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/pacemaker.md", "docs/reliability.md",
-             "SECURITY.md", "etc/ha.d/authkeys.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/heartbeat.md", "docs/keepalived.md", "docs/migrating.md",
+             "docs/monit.md", "docs/pacemaker.md", "docs/reliability.md", "SECURITY.md", "etc/ha.d/authkeys.md"]
 
 
 def test_no_document_is_forgotten():

@@ -6,7 +6,8 @@ import pytest
 
 from documents import REPOSITORY
 
-DOCUMENTS = ["README.md", "man/elastic-ip.8", "etc/default/elastic-ip", "CHANGELOG.md", "docs/architecture.md", "docs/pacemaker.md"]
+DOCUMENTS = ["README.md", "man/elastic-ip.8", "etc/default/elastic-ip", "CHANGELOG.md", "docs/architecture.md", "docs/heartbeat.md",
+             "docs/keepalived.md", "docs/monit.md", "docs/pacemaker.md"]
 NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 # Another word for AWS_REGION: the SDKs know both.
 SYNONYM = "AWS_DEFAULT_REGION"

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from conftest import ADDRESS, NOWHERE
-from documents import REPOSITORY, Document, directives, quotes, rows
+from documents import REPOSITORY, quotes, rows
 
 EXAMPLE = "/etc/default/elastic-ip"
 
@@ -91,26 +91,6 @@ def test_the_policy_has_the_calls_that_the_program_makes_and_no_others(readme):
     made = re.findall(r'self\s*\.call\(\s*"(\w+)"', (REPOSITORY / "src/ec2.rs").read_text())
     assert len(made) == 3
     assert sorted(allowed) == sorted(f"ec2:{call}" for call in made)
-
-
-@pytest.mark.parametrize("name", ["etc/ha.d/ha.cf", "etc/ha.d/haresources"])
-def test_heartbeats_files_are_the_shipped_examples_without_their_comments(readme, name):
-    shown = readme.only_block(file=name)
-    assert shown.splitlines() == directives((REPOSITORY / name).read_text())
-
-
-def test_authkeys_is_made_as_the_shipped_note_says(readme):
-    name = "etc/ha.d/authkeys.md"
-    shown = [block.text for block in readme.blocks if block.file == name]
-    assert shown and shown == [block.text for block in Document(name).blocks]
-
-
-def test_authkeys_as_it_is_made_is_what_heartbeat_wants(readme, tmp_path):
-    commands = next(block.text for block in readme.blocks if block.file == "etc/ha.d/authkeys.md")
-    path = tmp_path / "authkeys"
-    subprocess.run(["sh", "-euc", commands.replace("/etc/ha.d/authkeys", str(path))], check=True)
-    assert re.fullmatch(r"auth 1\n1 sha1 [0-9a-f]{64}\n", path.read_text())
-    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_secret_file_as_it_is_made_is_accepted(node, readme):
