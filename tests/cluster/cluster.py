@@ -101,7 +101,7 @@ class Cluster:
                 "credentials": {
                     "access_key_id": ec2.ACCESS_KEY_ID,
                     "secret_access_key": ec2.SECRET_ACCESS_KEY,
-                    "session_token": "dummy",
+                    "session_token": ec2.SECRET_ACCESS_KEY,
                 },
                 "interfaces": [{
                     "mac": primary["MacAddress"],

@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 PORT = 5000
 REGION = "eu-west-1"
 ACCESS_KEY_ID = "AKIAEXAMPLEDUMMY0000"
-SECRET_ACCESS_KEY = "dummy/secret/of/the/bench/0000000000000"
+SECRET_ACCESS_KEY = "sEcReTcAnArY/of/the/bench/0000000000000"
 SAMPLING_STEP = 0.02
 # Whatever proxy the machine is told to use.
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))

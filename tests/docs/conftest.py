@@ -35,7 +35,7 @@ class Machine:
         self.program = program
         for folder in ("etc/default", "root"):
             (root / folder).mkdir(parents=True)
-        self.write_secret("AKIDEXAMPLE\nexample-secret\n")
+        self.write_secret("AKIDEXAMPLE\nsEcReTcAnArY-of-the-documents\n")
 
     def configure(self, *lines: str):
         (self.root / "etc/default/elastic-ip").write_bytes("".join(f"{line}\n" for line in lines).encode())
@@ -59,7 +59,7 @@ class Ec2:
     def __init__(self, endpoint: str):
         self.endpoint = endpoint
         self.client = boto3.client("ec2", region_name=REGION, endpoint_url=endpoint,
-                                   aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="example-secret")
+                                   aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="sEcReTcAnArY-of-the-documents")
         image = self.client.describe_images()["Images"][0]["ImageId"]
         launched = self.client.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=2, MaxCount=2)
         self.instances = [instance["InstanceId"] for instance in launched["Instances"]]

@@ -100,7 +100,7 @@ def test_the_secret_file_as_it_is_made_is_accepted(node, readme):
     path.unlink()
     made = commands[0].removeprefix("sudo ").replace("/root/.awssecret", str(path))
     subprocess.run(["sh", "-euc", made], check=True)
-    path.write_text("AKIDEXAMPLE\nexample-secret\n")
+    path.write_text("AKIDEXAMPLE\nsEcReTcAnArY-of-the-documents\n")
     assert machine.run("status").code in (0, 3)
 
 

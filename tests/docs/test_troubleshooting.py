@@ -11,7 +11,7 @@ from documents import GAP, REPOSITORY, literals, messages, pattern
 NOTICES = (": moved from ", ": released from ", " has it already", "; nothing to release", "(RELEASE_ON_STOP=no)",
            ": would call ", ": would leave it ")
 
-ME, REGION, KEYS = "MY_ID=i-0123456789abcdef0", "AWS_REGION=eu-west-1", "AKIDEXAMPLE\nexample-secret\n"
+ME, REGION, KEYS = "MY_ID=i-0123456789abcdef0", "AWS_REGION=eu-west-1", "AKIDEXAMPLE\nsEcReTcAnArY-of-the-documents\n"
 GOOD = (f"ELASTIC_IP={ADDRESS}", ME, REGION)
 UNREACHED = (f"AWS_ENDPOINT_URL_EC2={NOWHERE}", "START_TIMEOUT=0.4", "STOP_TIMEOUT=0.4", "STATUS_TIMEOUT=0.4")
 NO_METADATA = (f"ELASTIC_IP={ADDRESS}", f"AWS_EC2_METADATA_SERVICE_ENDPOINT={NOWHERE}", "STATUS_TIMEOUT=0.4")

@@ -43,7 +43,7 @@ def node(tmp_path):
             f"ELASTIC_IP={ADDRESS}\nMY_ID={INSTANCE}\nAWS_REGION=eu-west-1\n"
             f"AWS_ENDPOINT_URL_EC2=http://127.0.0.1:{server.server_address[1]}\n")
         (tmp_path / "root").mkdir()
-        (tmp_path / "root/.awssecret").write_text("AKIDEXAMPLE\nsecret\n")
+        (tmp_path / "root/.awssecret").write_text("AKIDEXAMPLE\nsEcReTcAnArY-of-the-package\n")
         (tmp_path / "root/.awssecret").chmod(0o600)
         yield tmp_path
         server.shutdown()

@@ -83,7 +83,7 @@ def test_a_secret_of_another_user_is_refused(contents, tmp_path, action, said, c
         "ELASTIC_IP=203.0.113.25\nMY_ID=i-0123456789abcdef0\nAWS_REGION=eu-west-1\nAWS_ENDPOINT_URL_EC2=http://127.0.0.1:9\n")
     secret = tmp_path / "root/.awssecret"
     secret.parent.mkdir()
-    secret.write_text("AKIDEXAMPLE\nsecret\n")
+    secret.write_text("AKIDEXAMPLE\nsEcReTcAnArY-of-the-package\n")
     secret.chmod(0o600)
     os.chown(secret, 65534, 0)
     done = subprocess.run([contents / "usr/sbin/elastic-ip", "--root", tmp_path, action],
