@@ -65,3 +65,20 @@ fn remove(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_that_another_call_has_taken_away_meanwhile_is_gone_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        File::create(&file).unwrap();
+        let stood = Memory { handed_over: true, stop_failed: true };
+        for folder in [folder.path().to_owned(), folder.path().join("none"), file] {
+            let target = "203.0.113.25".parse().unwrap();
+            assert_eq!(Marks::new(folder).change(&target, stood, Memory::default()), Ok(()));
+        }
+    }
+}

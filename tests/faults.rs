@@ -2,10 +2,11 @@
 
 mod stage;
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use stage::{Answer, Fault, IP, ME, NOBODY, PEER, Stage, allocation, each_at_once, item};
+use stage::{Answer, Fault, IP, ME, NOBODY, PEER, Stage, allocation, each_at_once, item, wait_for};
 
 const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
 const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
@@ -331,6 +332,44 @@ fn a_throttled_change_is_made_later() {
 }
 
 #[test]
+fn a_start_that_had_to_wait_looks_again_and_leaves_the_address_to_whoever_has_taken_it_since() {
+    let third = "i-0cccccccccccccccc";
+    let stage = Stage::with_the_address_at_the_peer();
+    // The pauses between two tries grow to 4 s; when they have come to more than one, EC2's word is too old to act on.
+    stage.ec2.answer("AssociateAddress", Answer::error(503, "RequestLimitExceeded"));
+    let running = stage.call(["start"]).spawn();
+    wait_for("the change", || !stage.ec2.changes().is_empty());
+    stage.ec2.give(IP, third);
+    let ended = running.end();
+    ended.says(NOT_MAPPED, 1);
+    ended.tells(&[IP, third, "took it while this start was held up"]);
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(third));
+}
+
+#[test]
+fn a_fault_that_lasts_is_told_with_what_to_look_for() {
+    for (trouble, advice) in [
+        (Trouble::NobodyListens, "check the region, and that this node reaches the EC2 API without the address"),
+        (Trouble::Answer(Answer::error(503, "RequestLimitExceeded")), "too many calls in this account"),
+    ] {
+        let stage = with_short_limits(ME);
+        trouble.befall(&stage);
+        stage.run(["status"]).tells(&[IP, "gave up at the deadline", advice]);
+    }
+}
+
+#[test]
+fn a_question_that_is_not_answered_puts_no_change_in_doubt() {
+    for (action, stdout) in [("start", NOT_MAPPED), ("stop", NOT_DISOWNED)] {
+        let stage = with_short_limits(ME);
+        stage.ec2.answer("DescribeAddresses", Answer::error(500, "InternalError"));
+        let ended = stage.run([action]);
+        ended.says(stdout, 1);
+        assert!(!ended.stderr.contains("took effect"), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_change_is_done_only_by_ec2s_own_word_for_it() {
     for (action, owner, change, other, stdout) in [
         ("start", PEER, "AssociateAddress", "DisassociateAddress", ASSOCIATED),
@@ -452,6 +491,16 @@ fn a_mark_that_cannot_be_written_is_told() {
     let ended = stage.run(["stop"]);
     ended.says(NOT_DISOWNED, 1);
     ended.tells(&["the failed stop cannot be marked", IP]);
+}
+
+#[test]
+fn a_mark_that_cannot_be_taken_away_is_told() {
+    let stage = Stage::with_the_address();
+    // A folder is not removed as a file is.
+    fs::create_dir_all(stage.mark("stop-failed")).unwrap();
+    let ended = stage.run(["start"]);
+    ended.says(ASSOCIATED, 0);
+    ended.tells(&["cannot remove", "stop-failed", "mend that by hand"]);
 }
 
 #[test]

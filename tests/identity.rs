@@ -111,15 +111,29 @@ fn version_1_is_asked_only_where_tokens_are_unknown() {
 
 #[test]
 fn a_metadata_service_that_stumbles_is_asked_again() {
-    for stumble in [500, 503, 429] {
+    let empty = ResponseTemplate::new(200);
+    let no_token = ResponseTemplate::new(200).set_body_string("to ken\u{e9}");
+    for stumble in [ResponseTemplate::new(500), ResponseTemplate::new(503), ResponseTemplate::new(429), empty, no_token] {
         let metadata = Metadata::version_2();
         metadata.tell("instance-id", ME);
-        metadata.answer_token_once(ResponseTemplate::new(stumble));
+        metadata.answer_token_once(stumble);
         let stage = anonymous_with(&metadata);
         stage.configure("STATUS_TIMEOUT=5");
         let ended = stage.run(["status"]);
         ended.says(RUNNING, 0);
         ended.tells(&["metadata service", "trying again"]);
+    }
+}
+
+#[test]
+fn a_metadata_service_that_refuses_is_not_asked_again() {
+    for (refusal, told) in [(401, "answers 401 to api/token"), (403, "is it switched off for this instance?")] {
+        let metadata = Metadata::version_1(refusal);
+        let stage = anonymous_with(&metadata);
+        let ended = stage.run(["status"]);
+        ended.says(UNKNOWN, 4);
+        ended.complains_once_of(&[told]);
+        assert_eq!(metadata.asked(), ["PUT /latest/api/token"]);
     }
 }
 

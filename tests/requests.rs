@@ -241,6 +241,16 @@ fn a_clock_error_that_stays_is_final() {
 }
 
 #[test]
+fn the_clock_is_mended_once_in_a_run() {
+    let refusal = Answer::error(400, "RequestExpired").dated("Tue, 01 Feb 2050 10:20:30 GMT");
+    let stage = Stage::with_the_address();
+    stage.ec2.answer_once("DescribeAddresses", refusal.clone());
+    stage.ec2.answer("DisassociateAddress", refusal);
+    assert_eq!(stage.run(["stop"]).code(), 1);
+    assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DescribeAddresses", "DisassociateAddress"]);
+}
+
+#[test]
 fn a_redirect_is_not_followed() {
     let stage = Stage::with_the_address();
     let other = Stage::with_the_address();
