@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use stage::{Call, Ended, Fault, IP, ME, PEER, Running, Stage, Wire, wait_for};
+use stage::{Call, Ended, Fault, IP, ME, PEER, Running, Stage, Wire, bare, wait_for};
 
 const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
 const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
@@ -183,15 +183,9 @@ fn state(running: &Running) -> char {
 #[test]
 fn a_call_whose_reader_has_gone_still_does_its_work() {
     let stage = Stage::with_the_address_at_the_peer();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_elastic-ip"))
-        .env_clear()
-        .arg("--root")
-        .arg(stage.root())
-        .arg("start")
-        .stdout(closed_pipe())
-        .stderr(closed_pipe())
-        .spawn()
-        .unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_elastic-ip"));
+    let mut child =
+        bare(&mut command).arg("--root").arg(stage.root()).arg("start").stdout(closed_pipe()).stderr(closed_pipe()).spawn().unwrap();
     let status = child.wait().unwrap();
     assert_eq!((status.code(), status.signal()), (Some(0), None));
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(ME));

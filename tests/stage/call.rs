@@ -1,5 +1,6 @@
 //! One call of the program, and what came of it.
 
+use std::env;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
@@ -17,6 +18,12 @@ use super::SECRET;
 
 /// No call takes this long; one that does is ended and fails its test.
 const WATCHDOG: Duration = Duration::from_secs(20);
+
+/// Takes the environment away, but for where a call leaves its counters when coverage is measured.
+pub fn bare(command: &mut Command) -> &mut Command {
+    const COUNTERS: &str = "LLVM_PROFILE_FILE";
+    command.env_clear().envs(env::var_os(COUNTERS).map(|file| (COUNTERS, file)))
+}
 
 /// A call that is being put together. Its environment is empty but for what is set here.
 pub struct Call {
@@ -44,13 +51,13 @@ impl Call {
     /// A call by the agent's path without a word.
     pub fn bare_agent(root: &Path) -> Self {
         let mut command = agent(root);
-        command.env_clear();
+        bare(&mut command);
         Self { command, shown: String::new() }
     }
 
     fn of<'a>(mut command: Command, root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
         let words: Vec<&str> = words.into_iter().collect();
-        command.env_clear().arg("--root").arg(root).args(&words);
+        bare(&mut command).arg("--root").arg(root).args(&words);
         Self { command, shown: words.join(" ") }
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-pub use call::{Call, Ended, Running};
+pub use call::{Call, Ended, Running, bare};
 pub use ec2::{Answer, ETH0, ETH1, Ec2, PRIVATES, Request, allocation, item};
 pub use metadata::{Metadata, TOKEN};
 pub use wire::{Fault, Wire};
