@@ -5,14 +5,16 @@
 mod stage;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpListener;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use stage::{CONFIG, Call, Fault, IP, ME, Metadata, PEER, Stage, each_at_once};
+use stage::{CONFIG, Call, Fault, IP, ME, Metadata, PEER, Stage};
 
 const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
 const UNKNOWN: &str = "unknown\n";
@@ -286,34 +288,71 @@ fn each_action_has_its_own_limit() {
     }
 }
 
-/// A proxy that refuses every request, and hands out the first line of each.
-fn proxy() -> (String, std::sync::mpsc::Receiver<String>) {
+/// A proxy that never answers, and hands out the first line of each request.
+fn proxy() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
+        let mut clients = Vec::new();
         for mut client in listener.incoming().map_while(Result::ok) {
             let mut bytes = [0; 1024];
             let count = client.read(&mut bytes).unwrap_or(0);
             let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
             let _ = sender.send(text.lines().next().unwrap_or_default().to_owned());
-            let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+            clients.push(client);
         }
     });
     (url, receiver)
 }
 
+/// Asks for the status of an address at an endpoint that only a proxy can reach, and returns what the proxy is asked for.
+fn asked_of_proxy(lines: &str) -> String {
+    let (url, received) = proxy();
+    let stage = Stage::new();
+    stage.unset("AWS_ENDPOINT_URL_EC2");
+    stage.configure(&format!("HTTPS_PROXY={url}\n{lines}"));
+    let running = stage.call(["status"]).spawn();
+    let first = received.recv_timeout(Duration::from_secs(15)).unwrap();
+    running.send(Signal::SIGTERM);
+    running.end().says(UNKNOWN, 4);
+    first
+}
+
 #[test]
 fn an_https_endpoint_is_reached_through_the_proxy_unless_it_is_excepted() {
-    let cases = [("", true), ("192.0.2.0/24", true), ("127.0.0.1", false), ("localhost,127.0.0.0/8", false)];
-    each_at_once(&cases, |&(exception, asked)| {
+    let endpoint = "AWS_ENDPOINT_URL_EC2=https://127.0.0.1:9";
+    for exception in ["", "192.0.2.0/24"] {
+        let asked = asked_of_proxy(&format!("{endpoint}\nNO_PROXY='{exception}'"));
+        assert_eq!(asked, "CONNECT 127.0.0.1:9 HTTP/1.1", "NO_PROXY={exception}");
+    }
+    for exception in ["127.0.0.1", "localhost,127.0.0.0/8"] {
         let (url, received) = proxy();
         let stage = Stage::with_the_address();
-        stage.configure(&format!("AWS_ENDPOINT_URL_EC2=https://127.0.0.1:9\nHTTPS_PROXY={url}\nNO_PROXY='{exception}'\nSTATUS_TIMEOUT=2"));
+        stage.configure(&format!("{endpoint}\nHTTPS_PROXY={url}\nNO_PROXY='{exception}'\nSTATUS_TIMEOUT=0.3"));
         stage.run(["status"]).says(UNKNOWN, 4);
-        let first = received.try_recv().ok();
-        assert_eq!(first.as_deref(), asked.then_some("CONNECT 127.0.0.1:9 HTTP/1.1"), "NO_PROXY={exception}");
-    });
+        assert!(received.try_recv().is_err(), "NO_PROXY={exception}");
+    }
+}
+
+#[test]
+fn without_an_endpoint_of_your_own_the_regions_is_called_with_tls() {
+    for (region, lines, host) in [
+        ("eu-west-1", "", "ec2.eu-west-1.amazonaws.com"),
+        ("eu-west-1", "AWS_USE_DUALSTACK_ENDPOINT=yes", "ec2.eu-west-1.api.aws"),
+        ("us-east-1", "AWS_USE_FIPS_ENDPOINT=yes", "ec2-fips.us-east-1.amazonaws.com"),
+        ("us-gov-west-1", "AWS_USE_FIPS_ENDPOINT=yes", "ec2.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "", "ec2.cn-north-1.amazonaws.com.cn"),
+        ("us-iso-east-1", "", "ec2.us-iso-east-1.c2s.ic.gov"),
+        ("us-isob-east-1", "", "ec2.us-isob-east-1.sc2s.sgov.gov"),
+        ("eu-isoe-west-1", "", "ec2.eu-isoe-west-1.cloud.adc-e.uk"),
+        ("us-isof-south-1", "", "ec2.us-isof-south-1.csp.hci.ic.gov"),
+        ("eusc-de-east-1", "", "ec2.eusc-de-east-1.amazonaws.eu"),
+    ] {
+        // A name that is asked of a proxy is looked up by nobody else.
+        let asked = asked_of_proxy(&format!("AWS_PARAMS=--region={region}\n{lines}"));
+        assert_eq!(asked, format!("CONNECT {host}:443 HTTP/1.1"), "{region} {lines}");
+    }
 }
 
 #[test]

@@ -254,6 +254,16 @@ fn a_secret_that_the_caller_may_not_read_asks_for_root() {
 }
 
 #[test]
+fn a_secret_that_the_caller_may_not_read_is_told_before_a_metadata_service_that_does_not_answer() {
+    let stage = Stage::with_the_address();
+    stage.configure("STOP_TIMEOUT=0.3");
+    stage.set_mode(AWSSECRET, 0o000);
+    let ended = Call::heeding_modes(stage.root(), ["stop"]).run();
+    ended.says("", 4);
+    ended.tells(&[stage.path(AWSSECRET).to_str().unwrap(), "permission denied", "root"]);
+}
+
+#[test]
 fn half_a_pair_of_keys_is_refused() {
     for (name, missing) in [
         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),

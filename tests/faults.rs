@@ -196,6 +196,7 @@ fn an_error_that_trying_again_does_not_mend_is_final() {
         (403, "SignatureDoesNotMatch", "keys"),
         (401, "InvalidClientTokenId", "keys"),
         (400, "InvalidAddress.NotFound", "ELASTIC_IP"),
+        (400, "InvalidInstanceID", "MY_ID"),
         (400, "ExpiredToken", "credentials"),
         (400, "OptInRequired", "region"),
         (400, "SomethingNew", "SomethingNew"),
