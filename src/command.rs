@@ -131,7 +131,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
     let cut_off = cut_off.boxed_local().shared();
     let agent = tokio::select! {
         agent = prepare(invocation, config, begun, deadline, &continued) => agent,
-        why = cut_off.clone() => Err(Unready::Unknown(None, format!("{why}; nothing was changed"))),
+        why = cut_off.clone() => Err(Unready::Unknown(config.instance.clone(), format!("{why}; nothing was changed"))),
     };
     let agent = match agent {
         Ok(agent) => agent,

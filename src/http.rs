@@ -1,6 +1,7 @@
 //! One HTTP exchange over reqwest: no redirect, and limits in time and size.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
@@ -74,10 +75,39 @@ fn reason(error: &reqwest::Error, limit: Duration) -> String {
         let limit = if error.is_connect() { String::new() } else { format!(" within {} ms", limit.as_millis()) };
         return format!("{what} {host}{limit}");
     }
-    let mut cause: &dyn std::error::Error = error;
+    let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    let cause = printable(&cause.to_string());
+    let cause = handshake(error).and_then(flaw).map_or_else(|| printable(&cause.to_string()), str::to_owned);
     if error.is_connect() { format!("no connection to {host}: {cause}") } else { format!("broken answer from {host}: {cause}") }
+}
+
+/// The error of TLS in the chain. An `io::Error` passes over what it wraps when it is asked for its source.
+fn handshake<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        Some(wrapper) => handshake(wrapper.get_ref()?),
+        None => error.downcast_ref().or_else(|| handshake(error.source()?)),
+    }
+}
+
+/// What a failed TLS handshake means for a person, where rustls's own words do not tell.
+fn flaw(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::{CertificateError as Certificate, Error};
+    let Error::InvalidCertificate(certificate) = error else {
+        return matches!(error, Error::InvalidMessage(_)).then_some("what it speaks is not TLS; is its URL one of http://?");
+    };
+    Some(match certificate {
+        Certificate::Expired | Certificate::ExpiredContext { .. } => "its certificate has expired; is this machine's clock right?",
+        Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            "its certificate is not valid yet; is this machine's clock right?"
+        }
+        Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+            "its certificate is for another name; is its URL right, or is something in between?"
+        }
+        Certificate::UnknownIssuer => {
+            "its certificate is of an unknown authority; if that is your own, install it with update-ca-certificates"
+        }
+        _ => return None,
+    })
 }

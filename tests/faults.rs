@@ -16,38 +16,6 @@ const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
 const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
 const UNKNOWN: &str = "unknown\n";
 
-const THROTTLES: [&str; 8] = [
-    "RequestLimitExceeded",
-    "Throttling",
-    "ThrottlingException",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "TooManyRequestsException",
-    "SlowDown",
-    "EC2ThrottledException",
-];
-
-/// What is wrong with every exchange.
-#[derive(Debug)]
-enum Trouble {
-    Answer(Answer),
-    Wire(Fault),
-    NobodyListens,
-}
-
-impl Trouble {
-    fn befall(&self, stage: &Stage) {
-        match self {
-            Self::Answer(answer) => stage.ec2.answer("", answer.clone()),
-            Self::Wire(fault) => {
-                let fault = *fault;
-                stage.cut_in(move |_| fault);
-            }
-            Self::NobodyListens => stage.configure(&format!("AWS_ENDPOINT_URL_EC2={NOBODY}")),
-        }
-    }
-}
-
 fn mine(fields: &[(&str, &str)]) -> String {
     let allocation = allocation(IP);
     let right =
@@ -57,58 +25,6 @@ fn mine(fields: &[(&str, &str)]) -> String {
     item(&fields)
 }
 
-/// The faults that may pass, so that the program tries again until its deadline.
-fn passing_troubles() -> Vec<(String, Trouble)> {
-    let mut all: Vec<(String, Trouble)> = Vec::new();
-    let mut add = |name: &str, trouble| all.push((name.to_owned(), trouble));
-    for status in [500, 502, 503, 504] {
-        add(&format!("{status} with EC2's words"), Trouble::Answer(Answer::error(status, "InternalError")));
-        add(&format!("{status} of a gateway"), Trouble::Answer(Answer::new(status, "<html><body>running OK</body>")));
-    }
-    for code in THROTTLES {
-        for status in [400, 503] {
-            add(&format!("{code} with {status}"), Trouble::Answer(Answer::error(status, code)));
-        }
-    }
-    add("429", Trouble::Answer(Answer::new(429, "")));
-    let whole = Answer::addresses(&mine(&[])).body;
-    for (name, body) in [
-        ("an empty answer", Vec::new()),
-        ("HTML", b"<html><head/><body>running OK</body></html>".to_vec()),
-        ("text", b"200 OK".to_vec()),
-        ("half an answer", whole[..whole.len() - 5].to_vec()),
-        ("an answer without its end", whole[..whole.len() - "</DescribeAddressesResponse>".len()].to_vec()),
-        ("the answer to another call", b"<AssociateAddressResponse><return>true</return></AssociateAddressResponse>".to_vec()),
-        ("an error with status 200", Answer::error(200, "InternalError").body),
-        ("a document type", [b"<!DOCTYPE a [<!ENTITY b \"i-0aaaaaaaaaaaaaaaa\">]>".as_slice(), &whole[39..]].concat()),
-        ("2 MB", [whole.as_slice(), &vec![b' '; 2_000_000]].concat()),
-        ("bytes that are not UTF-8", [&whole[..whole.len() - 40], b"\xff\xfe", &whole[whole.len() - 40..]].concat()),
-        ("deep nesting", "<a>".repeat(20_000).into_bytes()),
-    ] {
-        add(name, Trouble::Answer(Answer::new(200, body)));
-    }
-    for (name, items) in [
-        ("no item", String::new()),
-        ("two items", mine(&[]).repeat(2)),
-        ("mine and another's", format!("{}{}", mine(&[]), mine(&[("publicIp", "203.0.113.26")]))),
-        ("another address", mine(&[("publicIp", "203.0.113.26")])),
-        ("an address that only starts right", mine(&[("publicIp", "203.0.113.250")])),
-        ("no address", mine(&[("publicIp", "")])),
-        ("an instance id that goes on", mine(&[("instanceId", "i-0aaaaaaaaaaaaaaaa running OK")])),
-        ("an instance id of control characters", mine(&[("instanceId", "i-0aaaaaaaaaaaaaaaa&#10;running&#10;")])),
-        ("an association id that is none", mine(&[("associationId", "running OK")])),
-        ("an allocation id that is none", mine(&[("allocationId", "running OK&#27;[31m")])),
-        ("an association with nothing", mine(&[("instanceId", "")])),
-    ] {
-        add(name, Trouble::Answer(Answer::addresses(&items)));
-    }
-    for fault in [Fault::Reset, Fault::Silence, Fault::LoseAnswer, Fault::HoldAnswer, Fault::Half, Fault::Dribble] {
-        add(&format!("{fault:?}"), Trouble::Wire(fault));
-    }
-    add("nobody listens", Trouble::NobodyListens);
-    all
-}
-
 const LIMIT: &str = "0.4";
 
 fn with_short_limits(owner: &str) -> Stage {
@@ -116,61 +32,6 @@ fn with_short_limits(owner: &str) -> Stage {
     stage.ec2.give(IP, owner);
     stage.configure(&format!("START_TIMEOUT={LIMIT}\nSTOP_TIMEOUT={LIMIT}\nSTATUS_TIMEOUT={LIMIT}"));
     stage
-}
-
-/// Runs an action while every exchange is at fault, and returns the stage for a look at what was done.
-fn run_in_trouble(action: &str, owner: &str, name: &str, trouble: &Trouble, stdout: &str, code: i32) -> Stage {
-    let stage = with_short_limits(owner);
-    trouble.befall(&stage);
-    let ended = stage.run([action]);
-    assert_eq!((ended.stdout.as_str(), ended.code()), (stdout, code), "{name}: {ended:?}");
-    assert!(ended.elapsed <= Duration::from_millis(400 + 1000), "{name}: {ended:?}");
-    ended.tells(&[IP]);
-    stage
-}
-
-#[test]
-fn a_status_is_unknown_while_a_fault_lasts_and_ends_in_time() {
-    each_at_once(&passing_troubles(), |(name, trouble)| {
-        for owner in [ME, PEER] {
-            run_in_trouble("status", owner, name, trouble, UNKNOWN, 4);
-        }
-    });
-}
-
-#[test]
-fn a_start_fails_while_a_fault_lasts_and_ends_in_time() {
-    each_at_once(&passing_troubles(), |(name, trouble)| {
-        let stage = run_in_trouble("start", PEER, name, trouble, NOT_MAPPED, 1);
-        assert_eq!(stage.ec2.changes(), [""; 0], "{name}: start acted on an answer that it cannot trust");
-    });
-}
-
-#[test]
-fn a_stop_fails_while_a_fault_lasts_ends_in_time_and_leaves_its_mark() {
-    each_at_once(&passing_troubles(), |(name, trouble)| {
-        let stage = run_in_trouble("stop", ME, name, trouble, NOT_DISOWNED, 1);
-        assert_eq!(stage.ec2.changes(), [""; 0], "{name}: stop acted on an answer that it cannot trust");
-        assert!(stage.has_mark("stop-failed"), "{name}");
-    });
-}
-
-#[test]
-fn a_fault_that_passes_is_told_and_got_over() {
-    each_at_once(&passing_troubles(), |(name, trouble)| {
-        let Trouble::Answer(answer) = trouble else { return };
-        for (action, owner, stdout, code) in
-            [("status", ME, RUNNING, 0), ("status", PEER, STOPPED, 3), ("start", PEER, ASSOCIATED, 0), ("stop", ME, DISOWNED, 0)]
-        {
-            let stage = Stage::new();
-            stage.ec2.give(IP, owner);
-            stage.ec2.answer_once("DescribeAddresses", answer.clone());
-            let ended = stage.run([action]);
-            assert_eq!((ended.stdout.as_str(), ended.code()), (stdout, code), "{name}: {ended:?}");
-            ended.tells(&["trying again"]);
-            assert!(!stage.has_mark("stop-failed"), "{name}");
-        }
-    });
 }
 
 #[test]

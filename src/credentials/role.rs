@@ -16,7 +16,9 @@ pub async fn fetch(metadata: &Metadata, named: Option<&str>) -> Result<AwsCreden
     };
     // The characters of a role's name, and how many: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     if role.is_empty() || role.len() > 64 || !role.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b)) {
-        return Err(Error::Unfit(format!("{:?} is not the name of a role", printable(&role))));
+        let text = format!("{:?} is not the name of a role", printable(&role));
+        // What is configured can be mended there; what the metadata service tells may be right the next time.
+        return Err(if named.is_some() { Error::Unfit(text) } else { Error::Unavailable(text) });
     }
     let text = metadata.role_credentials(&role).await.map_err(|error| match (Error::from(error), named) {
         (Error::Nowhere, Some(role)) => Error::Unfit(format!("the metadata service knows no role {role}; AWS_PARAMS names it with --role")),
@@ -36,7 +38,13 @@ fn parse(role: &str, text: &str) -> Result<AwsCredentials, Error> {
         return Err(Error::Unavailable(format!("{place} are not to be had: {}; check the role's trust policy", printable(&code))));
     }
     match (field("AccessKeyId"), field("SecretAccessKey")) {
-        (Some(id), Some(secret)) => keys(&place, &id, &secret, field("Token").as_deref().map(String::as_str)),
+        (Some(id), Some(secret)) => {
+            let keys = keys(&place, &id, &secret, field("Token").as_deref().map(String::as_str));
+            keys.map_err(|error| match error {
+                Error::Unfit(text) => Error::Unavailable(text),
+                error => error,
+            })
+        }
         _ => Err(Error::Unavailable(format!("{place} lack AccessKeyId or SecretAccessKey"))),
     }
 }

@@ -78,10 +78,20 @@ impl Call {
         Self::of(heeding_modes(Command::new(env!("CARGO_BIN_EXE_elastic-ip"))), root, words)
     }
 
+    /// A call that looks names up as the files `resolv.conf` and `nsswitch.conf` below `root` say. Only a caller that may mount can
+    /// make it.
+    pub fn looking_up<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mount =
+            "mount --bind \"$0/resolv.conf\" /etc/resolv.conf && mount --bind \"$0/nsswitch.conf\" /etc/nsswitch.conf && exec \"$@\"";
+        let mut unshare = Command::new("/usr/bin/unshare");
+        unshare.args(["--mount", "/bin/sh", "-c", mount]).arg(root).arg(env!("CARGO_BIN_EXE_elastic-ip"));
+        Self::of(unshare, root, words)
+    }
+
     pub fn spawn(mut self) -> Running {
-        let begun = Instant::now();
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
+        let begun = Instant::now();
         let stdout = reader(child.stdout.take().unwrap());
         let stderr = reader(child.stderr.take().unwrap());
         Running { child, begun, stdout, stderr, shown: self.shown }
@@ -112,12 +122,15 @@ fn agent(root: &Path) -> Command {
     Command::new(path)
 }
 
-fn reader(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+/// Sends all that comes, with the moment of its end.
+fn reader(mut pipe: impl Read + Send + 'static) -> Receiver<(Vec<u8>, Instant)> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
+        let before = unserved("thread-self");
         let mut bytes = Vec::new();
         let _ = pipe.read_to_end(&mut bytes);
-        let _ = sender.send(bytes);
+        let end = Instant::now().checked_sub(unserved("thread-self").saturating_sub(before)).unwrap();
+        let _ = sender.send((bytes, end));
     });
     receiver
 }
@@ -126,8 +139,8 @@ fn reader(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 pub struct Running {
     child: Child,
     begun: Instant,
-    stdout: Receiver<Vec<u8>>,
-    stderr: Receiver<Vec<u8>>,
+    stdout: Receiver<(Vec<u8>, Instant)>,
+    stderr: Receiver<(Vec<u8>, Instant)>,
     shown: String,
 }
 
@@ -149,20 +162,23 @@ impl Running {
 
     /// Waits for the end.
     pub fn reap(mut self) -> Ended {
-        let (Ok(stdout), Ok(stderr)) = (self.stdout.recv_timeout(WATCHDOG), self.stderr.recv_timeout(WATCHDOG)) else {
+        let (Ok((stdout, one)), Ok((stderr, other))) = (self.stdout.recv_timeout(WATCHDOG), self.stderr.recv_timeout(WATCHDOG)) else {
             let _ = self.child.kill();
             let _ = self.child.wait();
             panic!("{}: no end within {WATCHDOG:?}", self.shown);
         };
+        // Until it is waited for, the kernel keeps its accounts.
+        let elapsed = one.max(other).saturating_duration_since(self.begun).saturating_sub(unserved(&self.child.id().to_string()));
         let status = self.child.wait().unwrap();
-        Ended {
-            elapsed: self.begun.elapsed(),
-            stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
-            status,
-            shown: self.shown,
-        }
+        Ended { elapsed, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap(), status, shown: self.shown }
     }
+}
+
+/// How long a process was ready to run and no processor was free for it
+/// (<https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat>).
+fn unserved(process: &str) -> Duration {
+    let accounts = fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap();
+    Duration::from_nanos(accounts.split(' ').nth(1).unwrap().parse().unwrap())
 }
 
 /// A call that has ended.
@@ -170,6 +186,7 @@ impl Running {
 pub struct Ended {
     pub stdout: String,
     pub stderr: String,
+    /// The time it took, but for that in which a busy machine had no processor for it.
     pub elapsed: Duration,
     status: ExitStatus,
     shown: String,

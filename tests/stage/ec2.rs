@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use chrono::{NaiveDateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
@@ -45,11 +47,12 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Headers, by name.
     pub headers: Vec<(&'static str, String)>,
+    pub mime: &'static str,
 }
 
 impl Answer {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, body: body.into(), headers: Vec::new() }
+        Self { status, body: body.into(), headers: Vec::new(), mime: "text/xml;charset=UTF-8" }
     }
 
     /// An error, as EC2 gives it.
@@ -69,20 +72,26 @@ impl Answer {
     }
 
     /// With EC2's clock.
-    pub fn dated(mut self, date: &str) -> Self {
-        self.headers.push(("Date", date.to_owned()));
-        self
+    pub fn dated(self, date: &str) -> Self {
+        self.with("Date", date)
     }
 
     /// With a place to be redirected to.
-    pub fn located(mut self, url: &str) -> Self {
-        self.headers.push(("Location", url.to_owned()));
+    pub fn located(self, url: &str) -> Self {
+        self.with("Location", url)
+    }
+
+    /// With a header.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
         self
     }
 
-    fn template(&self) -> ResponseTemplate {
-        let template = ResponseTemplate::new(self.status).set_body_raw(self.body.clone(), "text/xml;charset=UTF-8");
-        self.headers.iter().fold(template, |template, (name, value)| template.insert_header(*name, value.as_str()))
+    pub fn template(&self) -> ResponseTemplate {
+        let template = ResponseTemplate::new(self.status).set_body_raw(self.body.clone(), self.mime);
+        self.headers.iter().fold(template, |template, (name, value)| {
+            template.insert_header(*name, wiremock::http::HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        })
     }
 }
 
@@ -115,23 +124,42 @@ struct Held {
     interface: Option<(String, String)>,
 }
 
+/// The owner of each address.
+type Owners = BTreeMap<String, Option<Held>>;
+
 #[derive(Debug)]
 struct World {
-    owners: BTreeMap<String, Option<Held>>,
+    owners: Owners,
     associations: u32,
     /// Whether [`ME`](super::ME) has its second interface attached.
     two_interfaces: bool,
     /// Whether there are allocation and association ids, as there are none on Eucalyptus.
     ids: bool,
+    /// How far describe lags behind.
+    lag: Duration,
+    /// The owners that describe shows until these moments, oldest first.
+    shown: Vec<(Instant, Owners)>,
+    /// How far EC2's clock is ahead. It refuses what was signed for a moment too far from its own, and tells its time.
+    clock: Option<TimeDelta>,
 }
 
 impl World {
     fn give(&mut self, ip: &str, owner: Option<&str>, interface: Option<(String, String)>) -> String {
+        self.shown.push((Instant::now() + self.lag, self.owners.clone()));
         self.associations += 1;
         let association = format!("eipassoc-{:017x}", self.associations);
         let held = owner.map(|owner| Held { owner: owner.to_owned(), association: association.clone(), interface });
         *self.owners.get_mut(ip).unwrap() = held;
         association
+    }
+
+    fn serve(&mut self, request: &Request) -> Answer {
+        let Some(ahead) = self.clock else { return self.perform(request) };
+        let now = Utc::now() + ahead;
+        let signed = NaiveDateTime::parse_from_str(&request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").unwrap().and_utc();
+        let in_time = (signed - now).abs() <= TimeDelta::minutes(5);
+        let answer = if in_time { self.perform(request) } else { Answer::error(400, "RequestExpired") };
+        answer.dated(&now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
     }
 
     fn perform(&mut self, request: &Request) -> Answer {
@@ -203,12 +231,14 @@ impl World {
     }
 
     fn item(&self, ip: &str) -> String {
+        let now = Instant::now();
+        let owners = self.shown.iter().find(|(until, _)| *until > now).map_or(&self.owners, |(_, owners)| owners);
         let allocation = allocation(ip);
         let mut fields = vec![("publicIp", ip)];
         if self.ids {
             fields.extend([("allocationId", allocation.as_str()), ("domain", "vpc")]);
         }
-        match &self.owners[ip] {
+        match &owners[ip] {
             Some(held) if self.ids => {
                 let kind = if held.owner.starts_with("eni-") { "networkInterfaceId" } else { "instanceId" };
                 fields.extend([(kind, held.owner.as_str()), ("associationId", &held.association)]);
@@ -241,7 +271,9 @@ impl Ec2 {
     pub fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let owners = (25..41).map(|number| (format!("203.0.113.{number}"), None)).collect();
-        let world = Arc::new(Mutex::new(World { owners, associations: 0, two_interfaces: false, ids: true }));
+        let world =
+            World { owners, associations: 0, two_interfaces: false, ids: true, lag: Duration::ZERO, shown: Vec::new(), clock: None };
+        let world = Arc::new(Mutex::new(world));
         let server = runtime.block_on(MockServer::start());
         let ec2 = Self { runtime, server, world };
         ec2.mount("", 5, None, None);
@@ -305,6 +337,16 @@ impl Ec2 {
         self.world.lock().unwrap().owners[ip].clone()
     }
 
+    /// Lets describe show each change from now on only this much later.
+    pub fn lag(&self, lag: Duration) {
+        self.world.lock().unwrap().lag = lag;
+    }
+
+    /// Sets EC2's clock this far ahead of this machine's.
+    pub fn set_clock(&self, ahead: TimeDelta) {
+        self.world.lock().unwrap().clock = Some(ahead);
+    }
+
     /// Answers each call of this action (of every action, if empty) so, without doing it.
     pub fn answer(&self, action: &str, answer: Answer) {
         self.mount(action, 2, Some((answer, false)), None);
@@ -313,6 +355,11 @@ impl Ec2 {
     /// Answers the next call of this action so, without doing it.
     pub fn answer_once(&self, action: &str, answer: Answer) {
         self.mount(action, 1, Some((answer, false)), Some(1));
+    }
+
+    /// Does each call of this action, but answers so.
+    pub fn do_but_answer(&self, action: &str, answer: Answer) {
+        self.mount(action, 2, Some((answer, true)), None);
     }
 
     /// Does the next call of this action, but answers so.
@@ -345,7 +392,7 @@ struct Reply {
 
 impl Respond for Reply {
     fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
-        let perform = || self.world.lock().unwrap().perform(&Request::read(request));
+        let perform = || self.world.lock().unwrap().serve(&Request::read(request));
         match &self.instead {
             None => perform().template(),
             Some((answer, done)) => {

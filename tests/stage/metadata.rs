@@ -56,6 +56,17 @@ impl Metadata {
         self.mount(asked.respond_with(template).with_priority(4));
     }
 
+    /// Answers questions for a fact so, in place of what was told before.
+    pub fn answer_instead(&self, fact: &str, template: ResponseTemplate) {
+        let asked = Mock::given(method("GET")).and(path(format!("/latest/meta-data/{fact}"))).and(header(TOKEN_HEADER, TOKEN));
+        self.mount(asked.respond_with(template).with_priority(1));
+    }
+
+    /// Answers every question so.
+    pub fn answer_all(&self, template: ResponseTemplate) {
+        self.mount(Mock::given(any()).respond_with(template).with_priority(1));
+    }
+
     /// Tells a fact to everybody.
     pub fn tell_everybody(&self, fact: &str, text: &str) {
         let asked = Mock::given(method("GET")).and(path(format!("/latest/meta-data/{fact}")));

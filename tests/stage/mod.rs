@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a stage that cannot be set up is a failed test")]
 
 mod call;
+pub mod dns;
 mod ec2;
 mod metadata;
+pub mod tls;
 mod wire;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -166,15 +170,40 @@ impl Stage {
     }
 }
 
+/// As many children at a time as two busy cores serve in good time.
+static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(8), Condvar::new());
+
 /// Runs a test's cases at the same time: most of their time is waiting. A panic names its case.
 pub fn each_at_once<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
-    // As many children at a time as two busy cores start in a moment.
-    for some in cases.chunks(12) {
-        thread::scope(|scope| {
-            for case in some {
-                scope.spawn(|| run(case));
-            }
-        });
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..cases.len().min(8) {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let _place = Place::take();
+                    run(case);
+                }
+            });
+        }
+    });
+}
+
+/// One of the places that all tests of a file share.
+struct Place;
+
+impl Place {
+    fn take() -> Self {
+        let (free, given_back) = &PLACES;
+        *given_back.wait_while(free.lock().unwrap(), |free| *free == 0).unwrap() -= 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (free, given_back) = &PLACES;
+        *free.lock().unwrap() += 1;
+        given_back.notify_one();
     }
 }
 

@@ -26,9 +26,24 @@ pub enum Fault {
     HoldAnswer,
     /// Half of the answer comes, then the connection ends.
     Half,
-    /// The answer comes one byte in 50 ms.
+    /// The answer comes one byte a second.
     Dribble,
+    /// The answer goes on for 100 MB.
+    Flood,
+    /// The answer's headers go on for 100 MB.
+    FloodOfHeaders,
+    /// The answer comes a little late.
+    Delay,
+    /// What comes is not HTTP.
+    Garbage,
+    /// The answer calls itself an image.
+    OtherType,
+    /// The answer has headers beyond ASCII, a date among them.
+    OddHeaders,
 }
+
+const FLOOD: usize = 100_000_000;
+const DELAY: Duration = Duration::from_millis(100);
 
 /// A listener that carries each request on to the server.
 pub struct Wire {
@@ -91,12 +106,45 @@ fn carry(mut client: TcpStream, server: &str, requests: &AtomicUsize, fault: &(d
             Fault::Dribble => {
                 for byte in answer {
                     client.write_all(&[byte])?;
-                    thread::sleep(Duration::from_millis(50));
+                    thread::sleep(Duration::from_secs(1));
                 }
             }
+            Fault::Flood => {
+                write!(client, "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {FLOOD}\r\n\r\n")?;
+                io::copy(&mut io::repeat(b' ').take(FLOOD as u64), &mut client)?;
+            }
+            Fault::FloodOfHeaders => {
+                client.write_all(b"HTTP/1.1 200 OK\r\n")?;
+                let header = b"X-Header: running OK\r\n".repeat(1000);
+                for _ in 0..FLOOD / header.len() {
+                    client.write_all(&header)?;
+                }
+            }
+            Fault::Delay => {
+                thread::sleep(DELAY);
+                client.write_all(&answer)?;
+            }
+            Fault::OtherType => client.write_all(&with_headers(&answer, b"content-type: image/png\r\n"))?,
+            Fault::OddHeaders => client.write_all(&with_headers(&answer, b"date: g\xe9stern\r\nx-odd: \xff running OK\r\n"))?,
+            Fault::Garbage => client.write_all(b"running OK\x00\xff\r\n\r\n")?,
             _ => client.write_all(&answer)?,
         }
     }
+}
+
+/// The message with these headers in place of its own of their names.
+fn with_headers(message: &[u8], headers: &[u8]) -> Vec<u8> {
+    let head = message.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 2;
+    let mut lines = message[..head].split_inclusive(|byte| *byte == b'\n');
+    let name = |line: &[u8]| line.split(|byte| *byte == b':').next().unwrap_or_default().to_ascii_lowercase();
+    let replaced: Vec<_> = headers.split_inclusive(|byte| *byte == b'\n').map(name).collect();
+    let mut answer = lines.next().unwrap_or_default().to_vec();
+    answer.extend_from_slice(headers);
+    for line in lines.filter(|line| !replaced.contains(&name(line))) {
+        answer.extend_from_slice(line);
+    }
+    answer.extend_from_slice(&message[head..]);
+    answer
 }
 
 /// A connection that may not linger is ended by a reset instead of a farewell.
@@ -104,12 +152,12 @@ fn reset(client: &TcpStream) -> io::Result<()> {
     Ok(setsockopt(client, Linger, &linger { l_onoff: 1, l_linger: 0 })?)
 }
 
-fn wait_for_the_end(client: &mut TcpStream) -> io::Result<()> {
+pub fn wait_for_the_end(client: &mut TcpStream) -> io::Result<()> {
     io::copy(client, &mut io::sink()).map(drop)
 }
 
 /// Reads one HTTP message whose body has a `Content-Length`.
-fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub fn read_message(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
     let mut chunk = [0; 4096];
     loop {
