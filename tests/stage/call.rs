@@ -63,9 +63,7 @@ impl Call {
 
     /// A call whose parent has set SIGTERM and SIGINT to ignored, as Heartbeat does at its shutdown.
     pub fn with_signals_ignored<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "trap '' TERM INT; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_elastic-ip")]);
-        Self::of(shell, root, words)
+        Self::by("trap '' TERM INT; exec \"$@\"", root, words)
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -76,6 +74,13 @@ impl Call {
     /// A call by somebody who may read only what its mode allows, as root otherwise does not need to heed.
     pub fn heeding_modes<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
         Self::of(heeding_modes(Command::new(env!("CARGO_BIN_EXE_elastic-ip"))), root, words)
+    }
+
+    /// A call that a shell makes with this line, in which `"$@"` is the program with its words.
+    pub fn by<'a>(line: &str, root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", line, "sh", env!("CARGO_BIN_EXE_elastic-ip")]);
+        Self::of(shell, root, words)
     }
 
     /// A call that looks names up as the files `resolv.conf` and `nsswitch.conf` below `root` say. Only a caller that may mount can

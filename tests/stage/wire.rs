@@ -55,17 +55,27 @@ pub struct Wire {
 impl Wire {
     /// A wire to the server at this URL. `fault` is asked for each request with its text.
     pub fn to(url: &str, fault: impl Fn(&str) -> Fault + Send + Sync + 'static) -> Self {
+        Self::with_a_say(url, fault, |_| {})
+    }
+
+    /// A wire that also has `answered` called with the text of each request that the server has answered, before anybody else
+    /// learns of it.
+    pub fn with_a_say(
+        url: &str,
+        fault: impl Fn(&str) -> Fault + Send + Sync + 'static,
+        answered: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
         let server = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let wire = Self { address: listener.local_addr().unwrap(), connections: Arc::default(), requests: Arc::default() };
         let (connections, requests) = (Arc::clone(&wire.connections), Arc::clone(&wire.requests));
-        let fault = Arc::new(fault);
+        let says = Arc::new((fault, answered));
         // Ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 connections.fetch_add(1, Ordering::SeqCst);
-                let (fault, requests, server) = (Arc::clone(&fault), Arc::clone(&requests), server.clone());
-                thread::spawn(move || carry(client, &server, &requests, fault.as_ref()));
+                let (says, requests, server) = (Arc::clone(&says), Arc::clone(&requests), server.clone());
+                thread::spawn(move || carry(client, &server, &requests, &says.0, &says.1));
             }
         });
         wire
@@ -86,12 +96,19 @@ impl Wire {
     }
 }
 
-fn carry(mut client: TcpStream, server: &str, requests: &AtomicUsize, fault: &(dyn Fn(&str) -> Fault + Send + Sync)) -> io::Result<()> {
+fn carry(
+    mut client: TcpStream,
+    server: &str,
+    requests: &AtomicUsize,
+    fault: &impl Fn(&str) -> Fault,
+    answered: &impl Fn(&str),
+) -> io::Result<()> {
     let mut server = TcpStream::connect(server)?;
     loop {
         let request = read_message(&mut client)?;
         requests.fetch_add(1, Ordering::SeqCst);
-        let fault = fault(&String::from_utf8_lossy(&request));
+        let text = String::from_utf8_lossy(&request);
+        let fault = fault(&text);
         match fault {
             Fault::Reset => return reset(&client),
             Fault::Silence => return wait_for_the_end(&mut client),
@@ -99,6 +116,7 @@ fn carry(mut client: TcpStream, server: &str, requests: &AtomicUsize, fault: &(d
         }
         server.write_all(&request)?;
         let answer = read_message(&mut server)?;
+        answered(&text);
         match fault {
             Fault::LoseAnswer => return Ok(()),
             Fault::HoldAnswer => return wait_for_the_end(&mut client),
