@@ -210,12 +210,14 @@ fn a_start_that_had_to_wait_looks_again_and_leaves_the_address_to_whoever_has_ta
 
 #[test]
 fn a_fault_that_lasts_is_told_with_what_to_look_for() {
-    for (trouble, advice) in [
-        (Trouble::NobodyListens, "check the region, and that this node reaches the EC2 API without the address"),
-        (Trouble::Answer(Answer::error(503, "RequestLimitExceeded")), "too many calls in this account"),
+    let unreachable = with_short_limits(ME);
+    unreachable.configure(&format!("AWS_ENDPOINT_URL_EC2={NOBODY}"));
+    let throttled = with_short_limits(ME);
+    throttled.ec2.answer("", Answer::error(503, "RequestLimitExceeded"));
+    for (stage, advice) in [
+        (unreachable, "check the region, and that this node reaches the EC2 API without the address"),
+        (throttled, "too many calls in this account"),
     ] {
-        let stage = with_short_limits(ME);
-        trouble.befall(&stage);
         stage.run(["status"]).tells(&[IP, "gave up at the deadline", advice]);
     }
 }
