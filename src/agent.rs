@@ -116,7 +116,15 @@ impl Agent {
         let before = self.marks.read(target);
         let (seat, mut told) = self.begin("status", target).await?;
         let what = format!("status of {target}");
-        let described = retry::until(self.deadline, &what, async || self.describe(target, &mut told).await);
+        let described = retry::until(self.deadline, &what, async || {
+            loop {
+                let address = self.describe(target, &mut told).await?;
+                // A peer may have taken it while the process was stopped.
+                if told.pauses == self.pauses.count() {
+                    return Ok(address);
+                }
+            }
+        });
         let address = described.await.map_err(|error| self.verdict(target, &error))?;
         let mine = is_mine(&address, &seat);
         if let Some(held) = address.association.as_ref().filter(|held| !mine && held.owner == Owner::Instance(self.me.clone())) {

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -62,7 +64,7 @@ enum Unready {
 pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
     let environment = |name: &str| env::var(name).ok();
     let config = load(invocation, &environment)?;
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match room().and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build()) {
         Ok(runtime) => runtime,
         Err(error) => return Ok(all_unknown(&config, None, &format!("cannot start: {error}"))),
     };
@@ -93,6 +95,11 @@ fn load(invocation: &Invocation, environment: Environment) -> Result<Config, Tro
         config::Error::NotAllowed(line) => Trouble::NotAllowed(line),
         config::Error::Unfit(line) => Trouble::NotConfigured(line),
     })
+}
+
+/// Whether there are descriptors for a call's work. tokio panics where it finds none for its signals.
+fn room() -> io::Result<()> {
+    (0..4).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 /// Leaves the marks by which later calls know that a stop failed.

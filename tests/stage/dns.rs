@@ -18,7 +18,7 @@ pub enum Lookup {
     Failure,
     /// It says nothing.
     Silence,
-    /// It says so 0.3 s late.
+    /// It says so 0.1 s late.
     Slow,
 }
 
@@ -33,7 +33,7 @@ pub fn serve(address: Ipv4Addr, lookup: Lookup) {
                 continue;
             }
             if lookup == Lookup::Slow {
-                thread::sleep(Duration::from_millis(300));
+                thread::sleep(Duration::from_millis(100));
             }
             let _ = socket.send_to(&answer(&datagram[..length], lookup), client);
         }

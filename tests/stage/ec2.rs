@@ -274,7 +274,8 @@ impl Ec2 {
         let world =
             World { owners, associations: 0, two_interfaces: false, ids: true, lag: Duration::ZERO, shown: Vec::new(), clock: None };
         let world = Arc::new(Mutex::new(world));
-        let server = runtime.block_on(MockServer::start());
+        // Not of the pool, in which another test would get its port, and whatever is still on the way to it.
+        let server = runtime.block_on(MockServer::builder().start());
         let ec2 = Self { runtime, server, world };
         ec2.mount("", 5, None, None);
         ec2

@@ -34,7 +34,7 @@ impl Metadata {
 
     fn bare() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let server = runtime.block_on(MockServer::start());
+        let server = runtime.block_on(MockServer::builder().start());
         Self { runtime, server }
     }
 
