@@ -218,7 +218,8 @@ async fn prepare(
     let asking = matches!(invocation.action, Action::Status | Action::TryRestart | Action::ForceReload);
     let (connect, attempt) = if asking { (1, 2) } else { (2, 5) };
     let limits = Limits { connect: Duration::from_secs(connect), attempt: Duration::from_secs(attempt), deadline };
-    let ec2 = Ec2::new(&Endpoint::new(&region, config), keys, limits).map_err(|error| unknown(Some(&me), format!("{error:#}")))?;
+    let endpoint = Endpoint::new(&region, config).map_err(|line| Unready::Trouble(Trouble::NotConfigured(line)))?;
+    let ec2 = Ec2::new(&endpoint, keys, limits).map_err(|error| unknown(Some(&me), format!("{error:#}")))?;
     let rules =
         Rules { allow_reassociation: config.allow_reassociation, release_on_stop: config.release_on_stop, dry_run: invocation.dry_run };
     Ok(Agent {

@@ -21,7 +21,7 @@ pub const FILE: &str = "/etc/default/elastic-ip";
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Every name the file may set, for the warning about a misspelt one.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 25] = [
     "ELASTIC_IP",
     "AWS_PARAMS",
     "MY_ID",
@@ -38,6 +38,8 @@ const NAMES: [&str; 23] = [
     "AWS_ENDPOINT_URL",
     "EC2_URL",
     "ALLOW_PLAIN_HTTP",
+    "AWS_CA_BUNDLE",
+    "SSL_CERT_FILE",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
@@ -82,6 +84,8 @@ pub struct Config {
     pub fips: bool,
     /// Use the region's dual-stack endpoint.
     pub dualstack: bool,
+    /// The file of the authorities whose certificates an `https` endpoint may have, where it is not the system's.
+    pub authorities: Option<PathBuf>,
     /// The proxy for calls to an `https` endpoint.
     pub proxy: Option<Url>,
     /// The hosts that are called without the proxy, in curl's form.
@@ -338,6 +342,7 @@ impl<'a> Settings<'a> {
             Some(setting) => setting.absolute_path()?,
             None => PathBuf::from("/run/elastic-ip"),
         };
+        let authorities = self.first(&["AWS_CA_BUNDLE", "SSL_CERT_FILE"]).map(|setting| setting.absolute_path()).transpose()?;
         let allow_reassociation = self.truth("ALLOW_REASSOCIATION", true)?;
         let release_on_stop = self.truth("RELEASE_ON_STOP", true)?;
         if !allow_reassociation && !release_on_stop {
@@ -352,6 +357,7 @@ impl<'a> Settings<'a> {
             endpoint,
             fips,
             dualstack,
+            authorities: authorities.map(|path| below(root, &path)),
             proxy: self.first(&["HTTPS_PROXY", "https_proxy"]).map(|setting| setting.url(&["http", "https"])).transpose()?,
             no_proxy: self.first(&["NO_PROXY", "no_proxy"]).map(|setting| setting.text),
             metadata,

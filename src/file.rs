@@ -9,7 +9,7 @@ use nix::libc::O_NONBLOCK;
 use nix::unistd::geteuid;
 use zeroize::Zeroizing;
 
-/// The largest file that is read, in bytes.
+/// The largest file that [`read`] reads, in bytes.
 pub const LIMIT: u64 = 64 * 1024;
 
 /// A file's text, with what the open handle told of it.
@@ -47,10 +47,15 @@ pub enum Error {
     Unfit(String),
 }
 
-/// Reads a whole text file of at most [`LIMIT`] bytes.
+/// Reads a whole text file of at most [`LIMIT`] bytes. See [`read_up_to`].
+pub fn read(path: &Path) -> Result<TextFile, Error> {
+    read_up_to(LIMIT, path)
+}
+
+/// Reads a whole text file of at most `limit` bytes.
 ///
 /// A FIFO, device or directory is refused without waiting for it; so are NUL bytes, a byte order mark and anything but UTF-8.
-pub fn read(path: &Path) -> Result<TextFile, Error> {
+pub fn read_up_to(limit: u64, path: &Path) -> Result<TextFile, Error> {
     let shown = path.display();
     // Without O_NONBLOCK, opening a FIFO would wait for its writer for ever.
     let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
@@ -64,11 +69,11 @@ pub fn read(path: &Path) -> Result<TextFile, Error> {
         return Err(Error::Unfit(format!("{shown} is not a regular file; put a file in its place")));
     }
     // Large enough, so that it does not grow and leave copies behind.
-    let size = usize::try_from(about.len().min(LIMIT) + 1).unwrap_or_default();
+    let size = usize::try_from(about.len().min(limit) + 1).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
-    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| Error::Unfit(format!("cannot read {shown}: {error}")))?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(Error::Unfit(format!("{shown} is larger than 64 KiB; put the right file in its place")));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| Error::Unfit(format!("cannot read {shown}: {error}")))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::Unfit(format!("{shown} is larger than {} KiB; put the right file in its place", limit / 1024)));
     }
     Ok(TextFile { text: text(path, &bytes)?, path: path.to_owned(), about })
 }

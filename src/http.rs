@@ -105,9 +105,7 @@ fn flaw(error: &rustls::Error) -> Option<&'static str> {
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
             "its certificate is for another name; is its URL right, or is something in between?"
         }
-        Certificate::UnknownIssuer => {
-            "its certificate is of an unknown authority; if that is your own, install it with update-ca-certificates"
-        }
+        Certificate::UnknownIssuer => "its certificate is of an unknown authority; if that is your own, name its file in AWS_CA_BUNDLE",
         _ => return None,
     })
 }

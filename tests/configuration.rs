@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use stage::tls::{Flaw, Tls};
 use stage::{CONFIG, Call, Fault, IP, ME, Metadata, PEER, Stage};
 
 const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
@@ -288,7 +289,7 @@ fn each_action_has_its_own_limit() {
     }
 }
 
-/// A proxy that never answers, and hands out the first line of each request.
+/// A proxy that never answers, and hands out each request.
 fn proxy() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -299,7 +300,7 @@ fn proxy() -> (String, mpsc::Receiver<String>) {
             let mut bytes = [0; 1024];
             let count = client.read(&mut bytes).unwrap_or(0);
             let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-            let _ = sender.send(text.lines().next().unwrap_or_default().to_owned());
+            let _ = sender.send(text);
             clients.push(client);
         }
     });
@@ -308,10 +309,14 @@ fn proxy() -> (String, mpsc::Receiver<String>) {
 
 /// Asks for the status of an address at an endpoint that only a proxy can reach, and returns what the proxy is asked for.
 fn asked_of_proxy(lines: &str) -> String {
+    request_to_proxy("", lines).lines().next().unwrap_or_default().to_owned()
+}
+
+fn request_to_proxy(user: &str, lines: &str) -> String {
     let (url, received) = proxy();
     let stage = Stage::new();
     stage.unset("AWS_ENDPOINT_URL_EC2");
-    stage.configure(&format!("HTTPS_PROXY={url}\n{lines}"));
+    stage.configure(&format!("HTTPS_PROXY={}\n{lines}", url.replace("http://", &format!("http://{user}"))));
     let running = stage.call(["status"]).spawn();
     let first = received.recv_timeout(Duration::from_secs(15)).unwrap();
     running.send(Signal::SIGTERM);
@@ -333,6 +338,51 @@ fn an_https_endpoint_is_reached_through_the_proxy_unless_it_is_excepted() {
         stage.run(["status"]).says(UNKNOWN, 4);
         assert!(received.try_recv().is_err(), "NO_PROXY={exception}");
     }
+}
+
+#[test]
+fn a_proxy_is_given_the_name_and_the_password_that_its_url_holds() {
+    let request = request_to_proxy("user:p%40ss@", "AWS_ENDPOINT_URL_EC2=https://127.0.0.1:9");
+    assert!(request.starts_with("CONNECT 127.0.0.1:9 HTTP/1.1\r\n"), "{request}");
+    // base64 of user:p@ss
+    assert!(request.to_lowercase().contains("\r\nproxy-authorization: basic dxnlcjpwqhnz\r\n"), "{request}");
+}
+
+#[test]
+fn an_authority_of_your_own_is_trusted_and_then_no_other() {
+    let stage = Stage::with_the_address();
+    let (own, other) = (Tls::before(&stage.ec2.url(), Flaw::None), Tls::before(&stage.ec2.url(), Flaw::None));
+    stage.configure(&format!("AWS_ENDPOINT_URL_EC2={}", own.url("localhost")));
+    stage.run(["status"]).tells(&["unknown authority", "name its file in AWS_CA_BUNDLE"]);
+    stage.write("etc/own.pem", &own.authority);
+    stage.configure("AWS_CA_BUNDLE=/etc/own.pem");
+    stage.run(["status"]).says(RUNNING, 0);
+    stage.write("etc/own.pem", format!("# Two of them\n{}{}", other.authority, own.authority));
+    stage.run(["status"]).says(RUNNING, 0);
+    stage.write("etc/own.pem", &other.authority);
+    stage.run(["status"]).says(UNKNOWN, 4);
+}
+
+#[test]
+fn a_file_of_authorities_that_cannot_be_used_is_told() {
+    for (content, told) in [
+        (None, "etc/own.pem does not exist; AWS_CA_BUNDLE is to name a file of authorities"),
+        (Some(""), "etc/own.pem holds no certificate that can be read"),
+        (Some("-----BEGIN CERTIFICATE-----\nAAAA\n"), "etc/own.pem holds no certificate that can be read"),
+    ] {
+        let stage = Stage::with_the_address();
+        stage.configure("AWS_ENDPOINT_URL_EC2=https://127.0.0.1:9\nAWS_CA_BUNDLE=/etc/own.pem");
+        if let Some(content) = content {
+            stage.write("etc/own.pem", content);
+        }
+        let ended = stage.run(["start"]);
+        ended.says("", 6);
+        ended.complains_once_of(&[told]);
+        stage.run(["status"]).says(UNKNOWN, 4);
+    }
+    let stage = Stage::with_the_address();
+    stage.configure("AWS_CA_BUNDLE=own.pem");
+    stage.run(["status"]).complains_once_of(&["etc/default/elastic-ip line", "AWS_CA_BUNDLE", "not an absolute path"]);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Where the EC2 API of a region is, and how it is reached.
 
+use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{NoProxy, Proxy, Url};
+use reqwest::{Certificate, NoProxy, Proxy, Url};
 use rusoto_core::Region;
 
 use crate::address::RegionName;
 use crate::config::Config;
+use crate::file;
 use crate::http;
 
 /// The EC2 API of one region.
@@ -14,17 +16,19 @@ use crate::http;
 pub struct Endpoint {
     region: String,
     url: String,
+    /// The only authorities to trust, where they are not the system's.
+    authorities: Option<Vec<Certificate>>,
     proxy: Option<Url>,
     no_proxy: Option<String>,
 }
 
 impl Endpoint {
-    /// The configured endpoint, else the region's own.
-    #[must_use]
-    pub fn new(region: &RegionName, config: &Config) -> Self {
+    /// The configured endpoint, else the region's own. The error is one line with the file of authorities and the remedy.
+    pub fn new(region: &RegionName, config: &Config) -> Result<Self, String> {
         let own = || region_url(&region.to_string(), config.fips, config.dualstack);
         let url = config.endpoint.as_ref().map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
-        Self { region: region.to_string(), url, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() }
+        let authorities = config.authorities.as_deref().filter(|_| url.starts_with("https:")).map(read_authorities).transpose()?;
+        Ok(Self { region: region.to_string(), url, authorities, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() })
     }
 
     /// The endpoint as rusoto is told of it. Its own list of regions is of 2022.
@@ -40,11 +44,28 @@ impl Endpoint {
             // Reading the root certificates costs more than the rest of a call.
             return Ok(builder.tls_certs_only([]).build()?);
         }
+        if let Some(authorities) = &self.authorities {
+            builder = builder.tls_certs_only(authorities.clone());
+        }
         if let Some(url) = &self.proxy {
             let except = self.no_proxy.as_deref().and_then(NoProxy::from_string);
             builder = builder.proxy(Proxy::https(url.clone())?.no_proxy(except));
         }
         Ok(builder.build()?)
+    }
+}
+
+/// Debian's own file has 220 kB.
+const MOST_AUTHORITIES: u64 = 1024 * 1024;
+
+fn read_authorities(path: &Path) -> Result<Vec<Certificate>, String> {
+    let file = file::read_up_to(MOST_AUTHORITIES, path).map_err(|error| match error {
+        file::Error::Missing => format!("{} does not exist; AWS_CA_BUNDLE is to name a file of authorities", path.display()),
+        file::Error::Denied(line) | file::Error::Unfit(line) => line,
+    })?;
+    match Certificate::from_pem_bundle(file.text.as_bytes()) {
+        Ok(authorities) if !authorities.is_empty() => Ok(authorities),
+        _ => Err(format!("{} holds no certificate that can be read; AWS_CA_BUNDLE is to name a PEM file", path.display())),
     }
 }
 

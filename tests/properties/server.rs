@@ -53,7 +53,7 @@ impl Server {
         let set = url.clone();
         let environment = move |name: &str| (name == "AWS_ENDPOINT_URL_EC2").then(|| set.clone());
         let config = Config::load(None, Path::new("/nonexistent"), vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
-        let endpoint = Endpoint::new(&"eu-west-1".parse().unwrap(), &config);
+        let endpoint = Endpoint::new(&"eu-west-1".parse().unwrap(), &config).unwrap();
         let keys = AwsCredentials::new("AKID", "secret", None, None);
         let minute = Duration::from_secs(60);
         let limits = Limits { connect: minute, attempt: minute, deadline: Deadline::after(Duration::from_secs(86_400)) };
