@@ -130,6 +130,7 @@ fn a_metadata_service_that_refuses_is_not_asked_again() {
     for (refusal, told) in [(401, "answers 401 to api/token"), (403, "is it switched off for this instance?")] {
         let metadata = Metadata::version_1(refusal);
         let stage = anonymous_with(&metadata);
+        stage.configure("STATUS_TIMEOUT=5");
         let ended = stage.run(["status"]);
         ended.says(UNKNOWN, 4);
         ended.complains_once_of(&[told]);

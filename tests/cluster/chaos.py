@@ -44,6 +44,9 @@ LATE_STANDBY = ("Ignored standby message 'done' from",)
 KILLED = ("killed by signal", "Emergency Shutdown", "Killing pid")
 # The nodes have missed each other, and meet again.
 MISSED = ("returning after partition", "Late heartbeat: Node", "Both machines own")
+# A node that cannot ask EC2 is still at the peer's takeover when the peer is back, and for a moment
+# the books of both say that they own everything.
+OVERTAKEN = ("Both machines own", "Ignored standby message 'other' from")
 # What status says between a node's stop and its peer's start.
 HANDED_OVER = "stopped here, and left with this instance until a peer takes it"
 # What Heartbeat does wrong by itself, so that somebody has to start it again.
@@ -467,7 +470,8 @@ class Chaos:
         for name, node in self.cluster.nodes.items():
             line = said(node.log(), GIVEN_UP)
             # Its standby, 30 s later, is waited for.
-            if line and not node.moves_resources() and self.holds(name) and self.cluster.owner() != name:
+            claims = self.cluster.owner() == name and node.status() == MINE
+            if line and not node.moves_resources() and self.holds(name) and not claims:
                 self.mend(node, FAILED_TAKEN_FOR_DONE, line)
                 return
 
@@ -619,10 +623,10 @@ FAULTS = {
     "split brain": Fault(Chaos.split, MISSED),
     "packets lost": Fault(Chaos.lose_packets, MISSED),
     "link congested": Fault(Chaos.congest, MISSED),
-    "API throttled": Fault(Chaos.throttle, ("RequestLimitExceeded", *FAILED, *KILLED)),
-    "API broken": Fault(Chaos.break_api, ("InternalError", *FAILED, *KILLED)),
-    "API silent": Fault(Chaos.silence_api, ("no answer from", "broken answer from", *FAILED, *KILLED)),
-    "API refuses": Fault(Chaos.refuse_api, ("Connection refused", *FAILED, *KILLED)),
+    "API throttled": Fault(Chaos.throttle, ("RequestLimitExceeded", *FAILED, *KILLED, *OVERTAKEN)),
+    "API broken": Fault(Chaos.break_api, ("InternalError", *FAILED, *KILLED, *OVERTAKEN)),
+    "API silent": Fault(Chaos.silence_api, ("no answer from", "broken answer from", *FAILED, *KILLED, *OVERTAKEN)),
+    "API refuses": Fault(Chaos.refuse_api, ("Connection refused", *FAILED, *KILLED, *OVERTAKEN)),
     "answers lost": Fault(Chaos.lose_answers, ("no answer from", "broken answer from", *FAILED, *KILLED)),
     "keys revoked": Fault(Chaos.revoke_keys, ("AuthFailure", *FAILED, *FAILED_FOR_GOOD, *KILLED)),
     "credentials removed": Fault(Chaos.remove_credentials, KILLED),
