@@ -43,7 +43,33 @@ impl Action {
     }
 }
 
-/// One call of the program.
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Call {
+    /// To act on addresses, or to ask for their status.
+    Act(Invocation),
+    /// To tell whether this machine is ready to act.
+    Check(Question),
+    /// To tell which permissions it needs for that.
+    Policy(Question),
+}
+
+/// A call that acts on nothing.
+#[derive(Debug)]
+pub struct Question {
+    /// The addresses named, in place of `ELASTIC_IP`'s; may be empty.
+    pub targets: Vec<Target>,
+    /// The configuration file, where it is not the standard one.
+    pub config: Option<PathBuf>,
+    /// The folder below which every file of the system is looked for.
+    pub root: PathBuf,
+    /// Answer in JSON.
+    pub json: bool,
+    /// Tell each request and how long it took.
+    pub verbose: bool,
+}
+
+/// One call that acts.
 #[derive(Debug)]
 pub struct Invocation {
     /// What to do.
@@ -60,8 +86,22 @@ pub struct Invocation {
     pub root: PathBuf,
     /// Say what would be called, and change nothing.
     pub dry_run: bool,
+    /// Answer in JSON; only a status does.
+    pub json: bool,
     /// Tell each request and how long it took.
     pub verbose: bool,
+}
+
+impl Call {
+    /// Whether to tell each request and how long it took.
+    #[must_use]
+    pub fn verbose(&self) -> bool {
+        match self {
+            Self::Act(Invocation { verbose, .. }) | Self::Check(Question { verbose, .. }) | Self::Policy(Question { verbose, .. }) => {
+                *verbose
+            }
+        }
+    }
 }
 
 /// Why there is nothing to do.
@@ -72,7 +112,12 @@ pub enum Misuse {
     /// The arguments are wrong. Holds the text for stderr.
     BadArguments(String),
     /// As [`Misuse::BadArguments`], by a call that asks for the status.
-    BadStatusArguments(String),
+    BadStatusArguments {
+        /// The text for stderr.
+        line: String,
+        /// Whether the answer is to be JSON.
+        json: bool,
+    },
     /// The action is none that this program knows. Holds the text for stderr.
     UnknownAction(String),
 }
@@ -90,6 +135,8 @@ Actions:
   restart       the same as start: nothing is released first
   try-restart, force-reload
                 do nothing: the configuration is read afresh at each call
+  check         say whether this machine is ready to take the address: exit 0 or 1
+  policy        print the IAM policy that the addresses need
 
 Addresses replace ELASTIC_IP of /etc/default/elastic-ip. INTERFACE is a name (eth1),
 an id (eni-…) or a private address (10.0.0.5). See elastic-ip(8)."
@@ -107,22 +154,43 @@ struct Words {
     /// Say what would be called, and call nothing that changes anything
     #[arg(long)]
     dry_run: bool,
+    /// Answer in JSON; for status and check
+    #[arg(long)]
+    json: bool,
     /// Tell each request and how long it took
     #[arg(long)]
     verbose: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Act(Action),
+    Check,
+    Policy,
+}
+
+impl Verb {
+    fn named(word: &str) -> Option<Self> {
+        match word {
+            "check" => Some(Self::Check),
+            "policy" => Some(Self::Policy),
+            _ => Action::named(word).map(Self::Act),
+        }
+    }
+}
+
 /// Reads the command line, the program's own name first.
-pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Misuse> {
+pub fn parse(arguments: Vec<OsString>) -> Result<Call, Misuse> {
     // A status call must answer in a status call's codes, even when nothing else about it can be understood.
     let wants_status = arguments.iter().skip(1).any(|word| word == "status");
-    let bad = |text: String| if wants_status { Misuse::BadStatusArguments(text) } else { Misuse::BadArguments(text) };
+    let json = arguments.iter().skip(1).any(|word| word == "--json");
+    let bad = |line: String| if wants_status { Misuse::BadStatusArguments { line, json } } else { Misuse::BadArguments(line) };
     let words = Words::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misuse::Asked(error.to_string()),
         ErrorKind::MissingRequiredArgument => bad(format!("no action given; {ACTIONS}")),
         _ => bad(one_line(&error)),
     })?;
-    let (action, addresses) = split(&words.call).ok_or_else(|| {
+    let (verb, addresses) = split(&words.call).ok_or_else(|| {
         let last = words.call.last().map(String::as_str).unwrap_or_default();
         if last.parse::<Target>().is_ok() {
             Misuse::BadArguments(format!("no action given after {last}; {ACTIONS}"))
@@ -131,28 +199,28 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Misuse> {
         }
     })?;
     let targets = Target::list(addresses.iter().map(String::as_str)).map_err(bad)?;
-    Ok(Invocation {
-        action,
-        targets,
-        parameters: Vec::new(),
-        limit: None,
-        config: words.config,
-        root: words.root,
-        dry_run: words.dry_run,
-        verbose: words.verbose,
-    })
+    let Words { config, root, dry_run, json, verbose, .. } = words;
+    let question = |targets| Question { targets, config: config.clone(), root: root.clone(), json, verbose };
+    match verb {
+        Verb::Check => Ok(Call::Check(question(targets))),
+        Verb::Policy => Ok(Call::Policy(question(targets))),
+        Verb::Act(action) if json && action != Action::Status => Err(bad("--json goes with status and check only".to_owned())),
+        Verb::Act(action) => {
+            Ok(Call::Act(Invocation { action, targets, parameters: Vec::new(), limit: None, config, root, dry_run, json, verbose }))
+        }
+    }
 }
 
-const ACTIONS: &str = "use start, stop, status, restart, try-restart or force-reload";
+const ACTIONS: &str = "use start, stop, status, restart, try-restart, force-reload, check or policy";
 
 /// Heartbeat puts the action last; a person may put it first.
-fn split(words: &[String]) -> Option<(Action, &[String])> {
+fn split(words: &[String]) -> Option<(Verb, &[String])> {
     let (last, before) = words.split_last()?;
-    if let Some(action) = Action::named(last) {
-        return Some((action, before));
+    if let Some(verb) = Verb::named(last) {
+        return Some((verb, before));
     }
     let (first, after) = words.split_first()?;
-    Action::named(first).map(|action| (action, after))
+    Verb::named(first).map(|verb| (verb, after))
 }
 
 fn one_line(error: &clap::Error) -> String {
@@ -166,6 +234,13 @@ mod tests {
     use super::*;
 
     fn call(words: &[&str]) -> Result<Invocation, Misuse> {
+        match read(words)? {
+            Call::Act(invocation) => Ok(invocation),
+            question => panic!("{question:?}"),
+        }
+    }
+
+    fn read(words: &[&str]) -> Result<Call, Misuse> {
         parse(std::iter::once(&"elastic-ip").chain(words).map(OsString::from).collect())
     }
 
@@ -176,6 +251,17 @@ mod tests {
             assert_eq!(invocation.action, Action::Start);
             assert_eq!(invocation.targets, ["203.0.113.25".parse().unwrap()]);
         }
+    }
+
+    #[test]
+    fn a_question_is_asked_in_either_order_too() {
+        for words in [["203.0.113.25", "check"], ["check", "203.0.113.25"]] {
+            assert!(matches!(read(&words), Ok(Call::Check(Question { targets, .. })) if targets.len() == 1));
+        }
+        assert!(matches!(read(&["policy"]), Ok(Call::Policy(Question { targets, .. })) if targets.is_empty()));
+        assert!(matches!(read(&["--json", "check"]), Ok(Call::Check(Question { json: true, .. }))));
+        assert!(matches!(read(&["--json", "start"]), Err(Misuse::BadArguments(_))));
+        assert!(matches!(read(&["--json", "--bogus", "status"]), Err(Misuse::BadStatusArguments { json: true, .. })));
     }
 
     #[test]
@@ -193,8 +279,8 @@ mod tests {
         assert!(matches!(call(&[]), Err(Misuse::BadArguments(_))));
         assert!(matches!(call(&["203.0.113.25"]), Err(Misuse::BadArguments(_))));
         assert!(matches!(call(&["--bogus", "start"]), Err(Misuse::BadArguments(_))));
-        assert!(matches!(call(&["--bogus", "status"]), Err(Misuse::BadStatusArguments(_))));
-        assert!(matches!(call(&["256.1.1.1", "status"]), Err(Misuse::BadStatusArguments(_))));
+        assert!(matches!(call(&["--bogus", "status"]), Err(Misuse::BadStatusArguments { .. })));
+        assert!(matches!(call(&["256.1.1.1", "status"]), Err(Misuse::BadStatusArguments { .. })));
         assert!(matches!(call(&["reload"]), Err(Misuse::UnknownAction(_))));
         assert!(matches!(call(&["203.0.113.25", "frobnicate"]), Err(Misuse::UnknownAction(_))));
         assert!(matches!(call(&["--help"]), Err(Misuse::Asked(_))));

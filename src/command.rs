@@ -53,6 +53,15 @@ pub enum Trouble {
     NotAllowed(String),
 }
 
+impl From<config::Error> for Trouble {
+    fn from(error: config::Error) -> Self {
+        match error {
+            config::Error::NotAllowed(line) => Self::NotAllowed(line),
+            config::Error::Unfit(line) => Self::NotConfigured(line),
+        }
+    }
+}
+
 /// Why the agent could not be made.
 enum Unready {
     Trouble(Trouble),
@@ -91,10 +100,7 @@ pub fn validate(invocation: &Invocation) -> Result<(), Trouble> {
 
 fn load(invocation: &Invocation, environment: Environment) -> Result<Config, Trouble> {
     let Invocation { config, root, targets, parameters, .. } = invocation;
-    Config::load(config.as_deref(), root, targets.clone(), parameters, environment).map_err(|error| match error {
-        config::Error::NotAllowed(line) => Trouble::NotAllowed(line),
-        config::Error::Unfit(line) => Trouble::NotConfigured(line),
-    })
+    Ok(Config::load(config.as_deref(), root, targets.clone(), parameters, environment)?)
 }
 
 /// Whether there are descriptors for a call's work. tokio panics where it finds none for its signals.
@@ -219,7 +225,7 @@ async fn prepare(
     let (connect, attempt) = if asking { (1, 2) } else { (2, 5) };
     let limits = Limits { connect: Duration::from_secs(connect), attempt: Duration::from_secs(attempt), deadline };
     let endpoint = Endpoint::new(&region, config).map_err(|line| Unready::Trouble(Trouble::NotConfigured(line)))?;
-    let ec2 = Ec2::new(&endpoint, keys, limits).map_err(|error| unknown(Some(&me), format!("{error:#}")))?;
+    let ec2 = Ec2::new(&endpoint, keys.keys, limits).map_err(|error| unknown(Some(&me), format!("{error:#}")))?;
     let rules =
         Rules { allow_reassociation: config.allow_reassociation, release_on_stop: config.release_on_stop, dry_run: invocation.dry_run };
     Ok(Agent {

@@ -124,7 +124,39 @@ impl Config {
         environment: Environment,
     ) -> Result<Self, Error> {
         let settings = Settings::read(path, root, parameters, environment)?;
+        settings.warn_of_misspelling();
         settings.config(root, named).map_err(Error::Unfit)
+    }
+}
+
+/// Where the names are set that are set at all; all others have their defaults.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Origins {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// Whether there is one.
+    pub exists: bool,
+    /// Each name that the file sets, with its line.
+    pub lines: Vec<(&'static str, usize)>,
+    /// Each name that only the environment sets.
+    pub environment: Vec<&'static str>,
+}
+
+impl Origins {
+    /// Reads as [`Config::load`] does.
+    pub fn find(path: Option<&Path>, root: &Path, environment: Environment) -> Result<Self, Error> {
+        let settings = Settings::read(path, root, &[], environment)?;
+        let mut lines = Vec::new();
+        let mut in_environment = Vec::new();
+        for name in NAMES {
+            match settings.assigned(name) {
+                Some(Assignment { value, line, .. }) if *value != Value::Text(String::new()) => lines.push((name, *line)),
+                _ if environment(name).is_some_and(|text| !text.trim().is_empty()) => in_environment.push(name),
+                _ => {}
+            }
+        }
+        lines.sort_by_key(|(_, line)| *line);
+        Ok(Self { file: settings.path, exists: !settings.missing, lines, environment: in_environment })
     }
 }
 
@@ -261,9 +293,7 @@ impl<'a> Settings<'a> {
             Err(file::Error::Denied(line)) => return Err(Error::NotAllowed(line)),
             Err(file::Error::Unfit(line)) => return Err(Error::Unfit(line)),
         };
-        let settings = Self { path, missing, assignments, parameters, environment };
-        settings.warn_of_misspelling();
-        Ok(settings)
+        Ok(Self { path, missing, assignments, parameters, environment })
     }
 
     fn warn_of_misspelling(&self) {

@@ -84,21 +84,33 @@ impl<'a> Places<'a> {
     }
 }
 
+/// Keys that were found.
+pub struct Found {
+    /// The keys.
+    pub keys: AwsCredentials,
+    /// Where they were found, in words that hold no secret.
+    pub place: String,
+}
+
+fn at(place: String, read: Result<AwsCredentials, Error>) -> Result<Found, Error> {
+    read.map(|keys| Found { keys, place })
+}
+
+/// A file that others may read is refused.
+fn in_file(file: &str, read: Result<AwsCredentials, Error>) -> Result<Found, Error> {
+    at(format!("{file}, which only its owner may read"), read)
+}
+
 /// Looks through the places in turn. A place that `AWS_PARAMS` names excludes all others.
-pub async fn find(
-    config: &Config,
-    places: &Places<'_>,
-    environment: Environment<'_>,
-    metadata: &Metadata,
-) -> Result<AwsCredentials, Error> {
+pub async fn find(config: &Config, places: &Places<'_>, environment: Environment<'_>, metadata: &Metadata) -> Result<Found, Error> {
     let before = match (on_this_machine(config, places, environment), &config.role) {
-        (Err(Error::Nowhere), Some(role)) => return role::fetch(metadata, Some(role)).await,
+        (Err(Error::Nowhere), Some(role)) => return at(format!("the role {role}"), role::fetch(metadata, Some(role)).await),
         (Err(before @ (Error::Nowhere | Error::NotAllowed(_))), None) if config.secrets_file.is_none() && config.only_profile.is_none() => {
             before
         }
         (found, _) => return found,
     };
-    role::fetch(metadata, None).await.map_err(|error| match (error, before) {
+    at("the instance's role".to_owned(), role::fetch(metadata, None).await).map_err(|error| match (error, before) {
         (Error::Nowhere, before) => before,
         // A file that may not be read is the likelier reason, and the one that can be mended.
         (Error::Unavailable(_), before @ Error::NotAllowed(_)) => before,
@@ -116,15 +128,18 @@ pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>)
 }
 
 /// All places but the role.
-fn on_this_machine(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<AwsCredentials, Error> {
+fn on_this_machine(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<Found, Error> {
+    let in_secret = |path: &Path| in_file(&path.display().to_string(), awssecret::read(path));
+    let in_profile =
+        |folder: &Path, profile: &str| in_file(&format!("profile {profile} in {}", folder.display()), aws_files::read(folder, profile));
     if let Some(path) = &config.secrets_file {
-        return awssecret::read(path).map_err(|error| match error {
+        return in_secret(path).map_err(|error| match error {
             Error::Nowhere => Error::Unfit(format!("{} does not exist; AWS_PARAMS names it with --secrets-file", path.display())),
             error => error,
         });
     }
     if let Some(profile) = &config.only_profile {
-        let found = first(places.aws_folders().map(|folder| aws_files::read(&folder, profile)));
+        let found = first(places.aws_folders().map(|folder| in_profile(&folder, profile)));
         return found.map_err(|error| match error {
             Error::Nowhere => {
                 Error::Unfit(format!("no keys for profile {profile:?} in ~/.aws/credentials; AWS_PARAMS names it with --profile"))
@@ -136,18 +151,18 @@ fn on_this_machine(config: &Config, places: &Places<'_>, environment: Environmen
         return Err(Error::Nowhere);
     }
     first(
-        std::iter::once_with(|| environment::read(environment))
-            .chain(places.secrets().map(|path| awssecret::read(&path)))
-            .chain(places.aws_folders().map(|folder| aws_files::read(&folder, &config.profile))),
+        std::iter::once_with(|| at("the environment".to_owned(), environment::read(environment)))
+            .chain(places.secrets().map(|path| in_secret(&path)))
+            .chain(places.aws_folders().map(|folder| in_profile(&folder, &config.profile))),
     )
 }
 
 /// The first place that has keys. A place that cannot be read is passed over, and remembered in case no other has any.
-fn first(places: impl Iterator<Item = Result<AwsCredentials, Error>>) -> Result<AwsCredentials, Error> {
+fn first(places: impl Iterator<Item = Result<Found, Error>>) -> Result<Found, Error> {
     let mut remembered = Error::Nowhere;
     for place in places {
         match place {
-            Ok(credentials) => return Ok(credentials),
+            Ok(found) => return Ok(found),
             Err(Error::Nowhere) => {}
             Err(error @ Error::NotAllowed(_)) => remembered = error,
             Err(error) => return Err(error),

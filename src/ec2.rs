@@ -3,6 +3,7 @@
 mod answer;
 mod clock;
 mod endpoint;
+mod rehearsal;
 mod transport;
 
 use std::cell::Cell;
@@ -21,7 +22,7 @@ use rusoto_ec2::{Ec2 as _, Ec2Client};
 use crate::address::{AllocationId, AssociationId, InstanceId, InterfaceId, Name, Seat, Target};
 use crate::escape::printable;
 use crate::retry::{Deadline, Pace, Transient};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Reached};
 use transport::Transport;
 
 /// An Elastic IP as one describe showed it.
@@ -194,11 +195,7 @@ impl Ec2 {
     }
 
     async fn describe_together(&self, targets: &[&Target]) -> Result<Vec<Result<Address, Error>>, Error> {
-        let names = || Some(targets.iter().map(|target| target.name.to_string()).collect());
-        let request = match targets.first().map(|target| &target.name) {
-            Some(Name::Allocation(_)) => DescribeAddressesRequest { allocation_ids: names(), ..Default::default() },
-            _ => DescribeAddressesRequest { public_ips: names(), ..Default::default() },
-        };
+        let request = describe_request(targets);
         let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request.clone()).await).await?.told;
         let items = answer.addresses.unwrap_or_default();
         if items.len() != targets.len() {
@@ -211,16 +208,7 @@ impl Ec2 {
     /// Puts an address where it belongs, in one step, from whomever has it if `reassociate`. `None` is told where associations
     /// have no ids.
     pub async fn associate(&self, address: &Address, seat: &Seat, reassociate: bool) -> Result<Acknowledged<Option<AssociationId>>, Error> {
-        let vpc = address.allocation.is_some();
-        let request = AssociateAddressRequest {
-            allocation_id: address.allocation.as_ref().map(ToString::to_string),
-            public_ip: (!vpc).then(|| address.public.to_string()),
-            instance_id: seat.interface.is_none().then(|| seat.instance.to_string()),
-            network_interface_id: seat.interface.as_ref().map(ToString::to_string),
-            private_ip_address: seat.private.map(|private| private.to_string()),
-            allow_reassociation: vpc.then_some(reassociate),
-            ..Default::default()
-        };
+        let request = associate_request(address, seat, reassociate);
         let Acknowledged { told, request } =
             self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
         Ok(Acknowledged { told: id(told.association_id)?, request })
@@ -229,11 +217,7 @@ impl Ec2 {
     /// Ends one association, and never a later one: it is named by its own id. Only an address without association ids is
     /// named by its public address.
     pub async fn disassociate(&self, address: &Address, association: &Association) -> Result<Acknowledged<()>, Error> {
-        let request = DisassociateAddressRequest {
-            association_id: association.id.as_ref().map(ToString::to_string),
-            public_ip: association.id.is_none().then(|| address.public.to_string()),
-            ..Default::default()
-        };
+        let request = disassociate_request(address, association);
         self.call("DisassociateAddress", async |ec2| ec2.disassociate_address(request.clone()).await).await
     }
 
@@ -271,6 +255,36 @@ impl Ec2 {
         let ended = if result.is_ok() { "done" } else { "failed" };
         log::debug!("{action} {ended} after {} ms", begun.elapsed().as_millis());
         result
+    }
+}
+
+/// `targets` are all named in the same way.
+fn describe_request(targets: &[&Target]) -> DescribeAddressesRequest {
+    let names = || Some(targets.iter().map(|target| target.name.to_string()).collect());
+    match targets.first().map(|target| &target.name) {
+        Some(Name::Allocation(_)) => DescribeAddressesRequest { allocation_ids: names(), ..Default::default() },
+        _ => DescribeAddressesRequest { public_ips: names(), ..Default::default() },
+    }
+}
+
+fn associate_request(address: &Address, seat: &Seat, reassociate: bool) -> AssociateAddressRequest {
+    let vpc = address.allocation.is_some();
+    AssociateAddressRequest {
+        allocation_id: address.allocation.as_ref().map(ToString::to_string),
+        public_ip: (!vpc).then(|| address.public.to_string()),
+        instance_id: seat.interface.is_none().then(|| seat.instance.to_string()),
+        network_interface_id: seat.interface.as_ref().map(ToString::to_string),
+        private_ip_address: seat.private.map(|private| private.to_string()),
+        allow_reassociation: vpc.then_some(reassociate),
+        ..Default::default()
+    }
+}
+
+fn disassociate_request(address: &Address, association: &Association) -> DisassociateAddressRequest {
+    DisassociateAddressRequest {
+        association_id: association.id.as_ref().map(ToString::to_string),
+        public_ip: association.id.is_none().then(|| address.public.to_string()),
+        ..Default::default()
     }
 }
 

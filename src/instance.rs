@@ -38,7 +38,9 @@ pub async fn locate(configured: Option<RegionName>, metadata: &Metadata) -> Resu
     }
 }
 
-fn asset_tag(root: &Path) -> Option<InstanceId> {
+/// The id that the firmware holds, where it does.
+#[must_use]
+pub fn asset_tag(root: &Path) -> Option<InstanceId> {
     let tag = file::read(&below(root, Path::new(ASSET_TAG))).ok()?;
     tag.text.trim().parse().ok()
 }

@@ -2,7 +2,9 @@
 
 pub mod address;
 pub mod agent;
+pub mod check;
 pub mod cli;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod credentials;
@@ -17,6 +19,8 @@ pub mod lsb;
 pub mod marks;
 pub mod metadata;
 pub mod ocf;
+pub mod partition;
 pub mod plan;
+pub mod policy;
 pub mod process;
 pub mod retry;

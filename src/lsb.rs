@@ -1,6 +1,8 @@
 //! What became of a call, in the article's words and the codes of an LSB init script
 //! (<https://refspecs.linuxbase.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/iniscrptact.html>).
 
+mod document;
+
 use std::process::ExitCode;
 
 use crate::cli::{Action, Misuse};
@@ -82,8 +84,26 @@ pub fn misuse(misuse: Misuse) -> Report {
     match misuse {
         Misuse::Asked(text) => Report::new(text, vec![], ActionCode::Done),
         Misuse::BadArguments(text) => Report::new(String::new(), vec![text], ActionCode::BadArguments),
-        Misuse::BadStatusArguments(text) => Report::new("unknown\n".to_owned(), vec![text], StatusCode::Unknown),
+        Misuse::BadStatusArguments { line, json: false } => Report::new("unknown\n".to_owned(), vec![line], StatusCode::Unknown),
+        Misuse::BadStatusArguments { line, json: true } => Report::new(document::of_nothing(), vec![line], StatusCode::Unknown),
         Misuse::UnknownAction(text) => Report::new(String::new(), vec![text], ActionCode::UnknownAction),
+    }
+}
+
+/// A status, for machines: the same but for stdout.
+#[must_use]
+pub fn status_document(done: Result<Done, Trouble>) -> Report {
+    let stdout = done.as_ref().map_or_else(|_| document::of_nothing(), document::of);
+    Report { stdout, ..report(Action::Status, done) }
+}
+
+/// What a question was answered, for stdout, or why it cannot be.
+#[must_use]
+pub fn answered(answer: Result<(String, bool), Trouble>) -> Report {
+    match answer {
+        Ok((stdout, true)) => Report::new(stdout, vec![], ActionCode::Done),
+        Ok((stdout, false)) => Report::new(stdout, vec![], ActionCode::Failed),
+        Err(trouble) => troubled(Action::Start, trouble),
     }
 }
 

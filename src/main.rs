@@ -2,10 +2,10 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use elastic_ip::{cli, command, journal, lsb, ocf, process};
+use elastic_ip::{check, cli, command, journal, lsb, ocf, policy, process};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
@@ -16,12 +16,9 @@ fn main() -> ExitCode {
         ocf::run(arguments, &|name| env::var(name).ok())
     } else {
         let parsed = cli::parse(arguments);
-        journal::open(parsed.as_ref().is_ok_and(|invocation| invocation.verbose));
+        journal::open(parsed.as_ref().is_ok_and(cli::Call::verbose));
         process::harden();
-        match parsed {
-            Ok(invocation) => lsb::report(invocation.action, command::run(&invocation)),
-            Err(misuse) => lsb::misuse(misuse),
-        }
+        parsed.map_or_else(lsb::misuse, answer)
     };
     for note in &report.notes {
         log::info!("{note}");
@@ -36,4 +33,24 @@ fn main() -> ExitCode {
         log::error!("cannot write to stdout: {error}; it would have said: {}", report.stdout);
     }
     report.exit_code()
+}
+
+fn answer(call: cli::Call) -> lsb::Report {
+    use cli::Call;
+    match call {
+        Call::Act(invocation) if invocation.json => lsb::status_document(command::run(&invocation)),
+        Call::Act(invocation) => lsb::report(invocation.action, command::run(&invocation)),
+        Call::Check(question) => {
+            let check = check::run(&question);
+            let stdout = if question.json { check.document() } else { check.table(style()) };
+            lsb::answered(Ok((stdout, check.is_ready())))
+        }
+        Call::Policy(question) => lsb::answered(policy::run(&question).map(|policy| (policy, true))),
+    }
+}
+
+/// Colour is for people who watch, and have not said no to it (<https://no-color.org>).
+fn style() -> check::Style {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if io::stdout().is_terminal() && !refused { check::Style::Coloured } else { check::Style::Plain }
 }

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use crate::cli::{self, Action, Invocation, Misuse};
+use crate::cli::{self, Action, Call, Invocation, Misuse};
 use crate::command::{self, Done, Trouble};
 use crate::config::{Environment, Setting};
 use crate::lsb::{self, Report};
@@ -142,12 +142,13 @@ fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Oper
     };
     let word = if operation.action() == Action::Status { OsStr::new("status") } else { &word };
     arguments.push(word.to_owned());
-    let mut invocation = cli::parse(arguments).map_err(|misuse| match misuse {
+    let call = cli::parse(arguments).map_err(|misuse| match misuse {
         Misuse::Asked(text) => Without::Told(text),
-        Misuse::BadArguments(line) | Misuse::BadStatusArguments(line) | Misuse::UnknownAction(line) => {
+        Misuse::BadArguments(line) | Misuse::BadStatusArguments { line, .. } | Misuse::UnknownAction(line) => {
             Without::Wrong(Code::BadArguments, line)
         }
     })?;
+    let Call::Act(mut invocation) = call else { return Err(Without::Wrong(Code::BadArguments, USAGE.to_owned())) };
     configure(&mut invocation, environment).map_err(|line| Without::Wrong(Code::NotConfigured, line))?;
     Ok((operation, invocation))
 }

@@ -11,9 +11,13 @@ const TOLERANCE: TimeDelta = TimeDelta::minutes(4);
 
 /// How far EC2's clock, as an answer's `Date` tells it, is ahead of this machine's, if that is far enough to matter.
 pub fn skew(date: &str) -> Option<TimeDelta> {
+    ahead(date).filter(|ahead| ahead.abs() > TOLERANCE)
+}
+
+/// How far EC2's clock is ahead of this machine's, to the second.
+pub fn ahead(date: &str) -> Option<TimeDelta> {
     let theirs = DateTime::parse_from_rfc2822(date).ok()?;
-    let ahead = theirs.with_timezone(&Utc) - Utc::now();
-    (ahead.abs() > TOLERANCE).then_some(ahead)
+    Some(theirs.with_timezone(&Utc) - Utc::now())
 }
 
 /// Signs a request, which rusoto has signed for this machine's clock, anew for another moment

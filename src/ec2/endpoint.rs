@@ -1,8 +1,9 @@
 //! Where the EC2 API of a region is, and how it is reached.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use reqwest::{Certificate, NoProxy, Proxy, Url};
 use rusoto_core::Region;
 
@@ -10,6 +11,9 @@ use crate::address::RegionName;
 use crate::config::Config;
 use crate::file;
 use crate::http;
+use crate::partition::Partition;
+
+use super::clock;
 
 /// The EC2 API of one region.
 #[derive(Clone)]
@@ -22,10 +26,19 @@ pub struct Endpoint {
     no_proxy: Option<String>,
 }
 
+/// That the endpoint answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    /// How long it took, with name look-up, connection and TLS.
+    pub elapsed: Duration,
+    /// How far its clock is ahead of this machine's at least, where it tells.
+    pub ahead: Option<TimeDelta>,
+}
+
 impl Endpoint {
     /// The configured endpoint, else the region's own. The error is one line with the file of authorities and the remedy.
     pub fn new(region: &RegionName, config: &Config) -> Result<Self, String> {
-        let own = || region_url(&region.to_string(), config.fips, config.dualstack);
+        let own = || region_url(region, config.fips, config.dualstack);
         let url = config.endpoint.as_ref().map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
         let authorities = config.authorities.as_deref().filter(|_| url.starts_with("https:")).map(read_authorities).transpose()?;
         Ok(Self { region: region.to_string(), url, authorities, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() })
@@ -35,6 +48,29 @@ impl Endpoint {
     #[must_use]
     pub fn region(&self) -> Region {
         Region::Custom { name: self.region.clone(), endpoint: self.url.clone() }
+    }
+
+    /// Where it is, without what a configured URL may hold before its host: that could be a password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown(&self.url)
+    }
+
+    /// The proxy on the way, shown in the same way.
+    #[must_use]
+    pub fn proxy(&self) -> Option<String> {
+        let proxy = self.proxy.as_ref().filter(|_| self.url.starts_with("https:"))?;
+        Some(shown(proxy.as_str()))
+    }
+
+    /// Whether anything answers there, asked without keys. The error is one line.
+    pub async fn reach(&self, connect_limit: Duration, limit: Duration) -> Result<Reached, String> {
+        let client = self.client(connect_limit).map_err(|error| format!("{error:#}"))?;
+        let begun = Instant::now();
+        let answer = http::exchange(client.get(&self.url), limit).await.map_err(|error| error.to_string())?;
+        let elapsed = begun.elapsed();
+        let ahead = answer.date.as_deref().and_then(clock::ahead);
+        Ok(Reached { elapsed, ahead: ahead.map(|ahead| least(ahead, elapsed)) })
     }
 
     /// A client that reaches the endpoint, through the proxy where one is configured.
@@ -69,20 +105,26 @@ fn read_authorities(path: &Path) -> Result<Vec<Certificate>, String> {
     }
 }
 
+/// What is sure of an offset that was read from a `Date`, which may have been written at any moment of the exchange and has no
+/// fractions of a second.
+fn least(ahead: TimeDelta, elapsed: Duration) -> TimeDelta {
+    let most = ahead + TimeDelta::from_std(elapsed).unwrap_or_default() + TimeDelta::seconds(1);
+    if ahead > TimeDelta::zero() { ahead } else { most.min(TimeDelta::zero()) }
+}
+
+fn shown(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return String::new() };
+    // Only a URL without a host refuses these.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
 /// The rules that AWS publishes with botocore (`data/ec2/2016-11-15/endpoint-rule-set-1.json`).
-fn region_url(region: &str, fips: bool, dualstack: bool) -> String {
-    let (suffix, dualstack_suffix) = match region.split('-').collect::<Vec<_>>().as_slice() {
-        ["cn", ..] => ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
-        [_, "iso", ..] => ("c2s.ic.gov", "api.aws.ic.gov"),
-        [_, "isob", ..] => ("sc2s.sgov.gov", "api.aws.scloud"),
-        [_, "isoe", ..] => ("cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
-        [_, "isof", ..] => ("csp.hci.ic.gov", "api.aws.hci.ic.gov"),
-        ["eusc", ..] => ("amazonaws.eu", "api.amazonwebservices.eu"),
-        _ => ("amazonaws.com", "api.aws"),
-    };
-    let suffix = if dualstack { dualstack_suffix } else { suffix };
+fn region_url(region: &RegionName, fips: bool, dualstack: bool) -> String {
+    let partition = Partition::of(region);
+    let suffix = if dualstack { partition.dualstack_suffix } else { partition.suffix };
     // GovCloud's plain endpoint is a FIPS endpoint.
-    let service = if fips && (dualstack || !region.starts_with("us-gov-")) { "ec2-fips" } else { "ec2" };
+    let service = if fips && (dualstack || partition.name != "aws-us-gov") { "ec2-fips" } else { "ec2" };
     format!("https://{service}.{region}.{suffix}")
 }
 
@@ -98,9 +140,9 @@ mod tests {
         for line in regions {
             let (region, urls) = line.split_once('\t').unwrap();
             let own = [(false, false), (false, true), (true, false), (true, true)];
-            let own = own.map(|(fips, dualstack)| region_url(region, fips, dualstack)).join("\t");
+            let region = region.parse().unwrap();
+            let own = own.map(|(fips, dualstack)| region_url(&region, fips, dualstack)).join("\t");
             assert_eq!(own, urls);
-            assert!(region.parse::<RegionName>().is_ok(), "{region}");
         }
     }
 }

@@ -1,4 +1,4 @@
-"""The three actions of the README's policy are what the program needs: no less and no more.
+"""The three actions of the README's policy, which `elastic-ip policy` prints, are what the program needs: no less and no more.
 
 moto runs in its IAM mode, in which it checks each request's signature and its user's policy.
 """
@@ -226,6 +226,43 @@ def test_a_handover_needs_no_disassociate_address(ec2, agent):
     assert said(agent("stop")) == RELEASED
     assert ec2.owner() == ec2.instance
     assert said(agent("status")) == (f"elastic-ip remapper: I have {ADDRESS}\nstopped\n", 3)
+
+
+def test_the_program_prints_the_policy(ec2, agent):
+    agent.configure(ec2.keys["all"])
+    printed = agent("policy")
+    assert printed.returncode == 0
+    assert json.loads(printed.stdout) == policy()
+
+
+def permissions(done: subprocess.CompletedProcess) -> dict[str, str]:
+    return {line.split()[1]: line.split()[0] for line in done.stdout.splitlines() if " may-" in line}
+
+
+def test_a_check_finds_what_the_policy_allows_and_changes_nothing(ec2, agent):
+    agent.configure(ec2.keys["all"])
+    done = agent("check")
+    assert permissions(done) == {"may-describe": "ok", "may-associate": "ok", "may-disassociate": "ok"}, done.stdout
+    assert done.returncode == 0
+    assert ec2.owner() == ec2.peer
+
+
+@pytest.mark.parametrize("action, name", [("ec2:AssociateAddress", "may-associate"), ("ec2:DisassociateAddress", "may-disassociate")])
+def test_a_check_finds_the_permission_that_is_missing(ec2, agent, action, name):
+    agent.configure(ec2.keys[action])
+    done = agent("check")
+    allowed = {"may-describe": "ok", "may-associate": "ok", "may-disassociate": "ok"}
+    assert permissions(done) == allowed | {name: "fail"}, done.stdout
+    assert f"; allow {action} in the IAM policy" in done.stdout
+    assert done.returncode == 1
+    assert ec2.owner() == ec2.peer
+
+
+def test_a_check_without_the_permission_to_describe_tells_that(ec2, agent):
+    agent.configure(ec2.keys["ec2:DescribeAddresses"])
+    done = agent("check")
+    assert permissions(done) == {"may-describe": "fail", "may-associate": "warn", "may-disassociate": "warn"}, done.stdout
+    assert done.returncode == 1
 
 
 def test_a_wrong_secret_is_told_and_changes_nothing(ec2, agent):

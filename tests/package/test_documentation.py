@@ -7,7 +7,7 @@ import pytest
 from conftest import put_program
 from root import REPOSITORY
 
-ACTIONS = ["start", "stop", "status", "restart", "try-restart", "force-reload"]
+ACTIONS = ["start", "stop", "status", "restart", "try-restart", "force-reload", "check", "policy"]
 NAMES = """
     ALLOW_PLAIN_HTTP ALLOW_REASSOCIATION AWS_EC2_METADATA_SERVICE_ENDPOINT AWS_ENDPOINT_URL AWS_ENDPOINT_URL_EC2
     AWS_PARAMS AWS_PROFILE AWS_REGION AWS_USE_DUALSTACK_ENDPOINT AWS_USE_FIPS_ENDPOINT EC2_URL
@@ -56,6 +56,12 @@ def test_the_man_page_names_each_option_and_no_other(options, manual):
 
 def test_the_man_page_names_each_action_and_configuration_name(manual):
     assert set(ACTIONS + NAMES) - words(manual) == set()
+
+
+def test_the_schema_of_the_json_is_where_the_readme_says(contents):
+    name = "usr/share/doc/elastic-ip/elastic-ip.schema.json"
+    assert f"/{name}" in (REPOSITORY / "README.md").read_text()
+    assert (contents / name).read_bytes() == (REPOSITORY / "docs/elastic-ip.schema.json").read_bytes()
 
 
 def test_the_completion_offers_each_option_and_action(options, installed):

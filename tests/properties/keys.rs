@@ -23,7 +23,10 @@ fn find(params: &str, root: &Path, told: &[(&str, &[u8])]) -> Result<AwsCredenti
     };
     let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
     let places = Places::new(root, &environment);
-    with_server(|server| server.ask_metadata(told, async |metadata| credentials::find(&config, &places, &environment, metadata).await))
+    with_server(|server| {
+        server
+            .ask_metadata(told, async |metadata| credentials::find(&config, &places, &environment, metadata).await.map(|found| found.keys))
+    })
 }
 
 /// Keys go into HTTP headers.

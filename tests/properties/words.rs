@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStringExt;
 
 use elastic_ip::address::{Interface, Name, Target};
-use elastic_ip::cli::{self, Action, Misuse};
+use elastic_ip::cli::{self, Action, Call, Invocation, Misuse, Question};
 use elastic_ip::escape::{one_line, printable};
 
 use super::{assert_is_fit_for_a_log, assert_is_one_line};
@@ -40,15 +40,17 @@ pub fn command_line(input: &[u8]) -> bool {
     let arguments = std::iter::once(b"elastic-ip".as_slice()).chain(words.iter().copied());
     let read = cli::parse(arguments.map(|word| OsString::from_vec(word.to_vec())).collect());
     match &read {
-        Ok(invocation) => {
-            for target in &invocation.targets {
+        Ok(call) => {
+            let (Call::Act(Invocation { targets, .. }) | Call::Check(Question { targets, .. }) | Call::Policy(Question { targets, .. })) =
+                call;
+            for target in targets {
                 assert!(words.contains(&target.to_string().as_bytes()), "{target} was not named");
             }
-            assert!(wants_status || invocation.action != Action::Status);
+            assert!(wants_status || !matches!(call, Call::Act(Invocation { action: Action::Status, .. })));
         }
         Err(Misuse::Asked(text)) => assert!(text.contains("elastic-ip"), "{text:?}"),
         Err(Misuse::BadArguments(line) | Misuse::UnknownAction(line)) => assert_is_one_line(line),
-        Err(Misuse::BadStatusArguments(line)) => {
+        Err(Misuse::BadStatusArguments { line, .. }) => {
             assert_is_one_line(line);
             assert!(wants_status);
         }

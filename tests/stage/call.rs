@@ -231,7 +231,7 @@ impl Ended {
         }
         assert!(!self.stderr.contains("panicked"), "{self:?}");
         assert!(self.stderr.is_empty() || self.stderr.ends_with('\n'), "{self:?}");
-        let asked = ["--help", "--version", "meta-data", "usage"].iter().any(|word| self.shown.contains(word));
+        let asked = ["--help", "--version", "meta-data", "usage", "check", "policy", "--json"].iter().any(|word| self.shown.contains(word));
         for line in self.stdout.lines().filter(|_| !asked) {
             assert!(is_the_articles(line), "{line:?} is on stdout: {self:?}");
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{NaiveDateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
-use wiremock::matchers::body_string_contains;
+use wiremock::matchers::{body_string_contains, method};
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use super::ME;
@@ -141,6 +141,8 @@ struct World {
     shown: Vec<(Instant, Owners)>,
     /// How far EC2's clock is ahead. It refuses what was signed for a moment too far from its own, and tells its time.
     clock: Option<TimeDelta>,
+    /// Whether `DryRun` keeps a call from being done.
+    heeds_dry_run: bool,
 }
 
 impl World {
@@ -164,6 +166,14 @@ impl World {
 
     fn perform(&mut self, request: &Request) -> Answer {
         let parameter = |name: &str| request.parameters.get(name).map(String::as_str);
+        if self.heeds_dry_run && parameter("DryRun") == Some("true") {
+            let named = parameter("InstanceId") == Some(ME);
+            return if named && self.two_interfaces {
+                Answer::error(400, "InvalidInstanceID")
+            } else {
+                Answer::error(412, "DryRunOperation")
+            };
+        }
         match request.action.as_str() {
             "DescribeAddresses" => self.describe(request),
             "AssociateAddress" => {
@@ -271,8 +281,16 @@ impl Ec2 {
     pub fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let owners = (25..41).map(|number| (format!("203.0.113.{number}"), None)).collect();
-        let world =
-            World { owners, associations: 0, two_interfaces: false, ids: true, lag: Duration::ZERO, shown: Vec::new(), clock: None };
+        let world = World {
+            owners,
+            associations: 0,
+            two_interfaces: false,
+            ids: true,
+            lag: Duration::ZERO,
+            shown: Vec::new(),
+            clock: None,
+            heeds_dry_run: true,
+        };
         let world = Arc::new(Mutex::new(world));
         // Not of the pool, in which another test would get its port, and whatever is still on the way to it.
         let server = runtime.block_on(MockServer::builder().start());
@@ -299,6 +317,11 @@ impl Ec2 {
     /// Takes ids away from addresses and associations.
     pub fn forget_ids(&self) {
         self.world.lock().unwrap().ids = false;
+    }
+
+    /// From now on it does what it is asked to rehearse.
+    pub fn ignore_dry_run(&self) {
+        self.world.lock().unwrap().heeds_dry_run = false;
     }
 
     /// Makes somebody the owner of the address.
@@ -351,6 +374,12 @@ impl Ec2 {
     /// Answers each call of this action (of every action, if empty) so, without doing it.
     pub fn answer(&self, action: &str, answer: Answer) {
         self.mount(action, 2, Some((answer, false)), None);
+    }
+
+    /// Answers so whoever asks without a call.
+    pub fn answer_anything(&self, answer: &Answer) {
+        let asked = Mock::given(method("GET")).respond_with(answer.template()).with_priority(1).up_to_n_times(1);
+        self.runtime.block_on(self.server.register(asked));
     }
 
     /// Answers the next call of this action so, without doing it.

@@ -1,0 +1,443 @@
+//! Is this machine ready to take the addresses now? Asks what a start would ask, and changes nothing.
+
+mod document;
+mod permissions;
+mod table;
+
+use std::env;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::future::{join, join_all, join3};
+use ring::digest;
+
+use crate::address::{InstanceId, RegionName, Seat, Target};
+use crate::cli::Question;
+use crate::cluster::{self, Manager};
+use crate::config::{self, Config, Environment, Origins};
+use crate::credentials::{self, Found, Places};
+use crate::ec2::{Address, Ec2, Endpoint, Error, Limits, Owner, Reached};
+use crate::escape::one_line;
+use crate::instance;
+use crate::interfaces::Interfaces;
+use crate::marks::Marks;
+use crate::metadata::Metadata;
+use crate::partition::Partition;
+use crate::plan::is_mine;
+use crate::retry::Deadline;
+pub use table::Style;
+
+/// How long all of it may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How much of that the metadata service may take.
+const METADATA_LIMIT: Duration = Duration::from_secs(3);
+
+/// The limits of one call to EC2: two that follow each other fit into what the metadata service leaves.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
+
+/// More than this, in seconds, is worth setting the clock: EC2 refuses from five minutes on.
+const CLOCK_TOLERANCE: i64 = 30;
+
+/// What one fact means for a takeover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Worth a thought.
+    Warn,
+    /// A start would fail.
+    Fail,
+}
+
+impl Verdict {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One thing that was looked at. Its texts are one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Which address it is about, if it is about one.
+    pub about: Option<Target>,
+    /// What it means.
+    pub verdict: Verdict,
+    /// What was found.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+impl Fact {
+    fn new(name: &'static str, verdict: Verdict, what: &str, remedy: Option<&str>) -> Self {
+        Self { name, about: None, verdict, what: one_line(what), remedy: remedy.map(one_line) }
+    }
+
+    fn ok(name: &'static str, what: &str) -> Self {
+        Self::new(name, Verdict::Ok, what, None)
+    }
+
+    fn warn(name: &'static str, what: &str, remedy: &str) -> Self {
+        Self::new(name, Verdict::Warn, what, Some(remedy))
+    }
+
+    fn fail(name: &'static str, what: &str, remedy: &str) -> Self {
+        Self::new(name, Verdict::Fail, what, Some(remedy))
+    }
+
+    /// From one of the program's messages, which end with the remedy where there is one.
+    fn message(name: &'static str, verdict: Verdict, line: &str) -> Self {
+        match line.rsplit_once("; ") {
+            Some((what, remedy)) => Self::new(name, verdict, what, Some(remedy)),
+            None => Self::new(name, verdict, line, Some("see Troubleshooting in README.md")),
+        }
+    }
+
+    fn about(self, target: &Target) -> Self {
+        Self { about: Some(target.clone()), ..self }
+    }
+}
+
+/// All facts.
+#[derive(Debug)]
+pub struct Check {
+    /// In the order in which a start comes upon them.
+    pub facts: Vec<Fact>,
+    /// A short hash of what must be the same on both nodes, where it is known.
+    pub fingerprint: Option<String>,
+}
+
+impl Check {
+    /// Whether nothing stands against a start.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.facts.iter().all(|fact| fact.verdict != Verdict::Fail)
+    }
+
+    /// The facts as a table for people, one line each.
+    #[must_use]
+    pub fn table(&self, style: Style) -> String {
+        table::of(self, style)
+    }
+
+    /// The facts as a JSON document.
+    #[must_use]
+    pub fn document(&self) -> String {
+        document::of(self)
+    }
+}
+
+/// Looks at everything. What cannot be known hides nothing else.
+#[must_use]
+pub fn run(question: &Question) -> Check {
+    let environment = |name: &str| env::var(name).ok();
+    let Question { targets, config: path, root, .. } = question;
+    let load = || {
+        let origins = Origins::find(path.as_deref(), root, &environment)?;
+        Ok((origins, Config::load(path.as_deref(), root, targets.clone(), &[], &environment)?))
+    };
+    let mut facts = Vec::new();
+    let mut fingerprint = None;
+    match load() {
+        Err(config::Error::NotAllowed(line) | config::Error::Unfit(line)) => {
+            facts.push(Fact::message("configuration", Verdict::Fail, &line));
+        }
+        Ok((origins, config)) => {
+            facts.extend([configured(&origins, !targets.is_empty()), rules(&config)]);
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Err(error) => facts.push(Fact::message("api", Verdict::Fail, &format!("cannot start: {error}"))),
+                Ok(runtime) => {
+                    let (asked, region) = runtime.block_on(ask(question, &config, &environment));
+                    runtime.shutdown_background();
+                    facts.extend(asked);
+                    fingerprint = Some(self::fingerprint(&config, region.as_ref()));
+                }
+            }
+            facts.extend(marks(&config));
+        }
+    }
+    facts.push(manager(&cluster::find(root)));
+    facts.extend(fingerprint.as_ref().map(|hash| Fact::ok("fingerprint", &format!("{hash}: the same on both nodes, if all is well"))));
+    Check { facts, fingerprint }
+}
+
+fn configured(origins: &Origins, addresses_named: bool) -> Fact {
+    let mut parts = Vec::new();
+    let lines = origins.lines.iter().map(|(name, line)| format!("{name} in line {line}")).collect::<Vec<_>>();
+    let file = origins.file.display();
+    parts.push(match (origins.exists, lines.as_slice()) {
+        (false, _) => format!("{file} does not exist"),
+        (true, []) => format!("{file} sets nothing"),
+        (true, lines) => format!("{file} sets {}", lines.join(", ")),
+    });
+    if !origins.environment.is_empty() {
+        parts.push(format!("the environment sets {}", origins.environment.join(", ")));
+    }
+    if addresses_named {
+        parts.push("the command line names the addresses".to_owned());
+    }
+    Fact::ok("configuration", &format!("{}; all else has its default", parts.join("; ")))
+}
+
+fn rules(config: &Config) -> Fact {
+    let word = |yes| if yes { "yes" } else { "no" };
+    let what = format!("RELEASE_ON_STOP={}, ALLOW_REASSOCIATION={}", word(config.release_on_stop), word(config.allow_reassociation));
+    if config.allow_reassociation {
+        Fact::ok("rules", &what)
+    } else {
+        Fact::warn("rules", &what, "remove ALLOW_REASSOCIATION=no: a dead node keeps the address, and a peer could not take it")
+    }
+}
+
+/// Everything that takes the network, with the region, which is needed for more.
+async fn ask(question: &Question, config: &Config, environment: Environment<'_>) -> (Vec<Fact>, Option<RegionName>) {
+    let deadline = Deadline::after(LIMIT);
+    let places = Places::new(&question.root, environment);
+    let metadata = match Metadata::new(config.metadata.clone(), Deadline::after(METADATA_LIMIT)) {
+        Ok(metadata) => metadata,
+        Err(error) => return (vec![Fact::message("instance", Verdict::Fail, &format!("{error:#}"))], None),
+    };
+    let of_profile = places.profile_region(&config.profile);
+    let locate = async {
+        match (&config.region, &of_profile) {
+            (Some(region), _) => Ok((region.clone(), "as configured")),
+            (None, Err(line)) => Err(line.clone()),
+            (None, Ok(Some(region))) => Ok((region.clone(), "from the profile")),
+            (None, Ok(None)) => {
+                let told = instance::locate(None, &metadata).await.map_err(|instance::Error(why)| why);
+                told.map(|region| (region, "from the metadata service"))
+            }
+        }
+    };
+    let identify = instance::identify(config.instance.clone(), &question.root, &metadata);
+    let (me, region, keys) = join3(identify, locate, credentials::find(config, &places, environment, &metadata)).await;
+    let me = me.map_err(|instance::Error(why)| why);
+    let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
+    let region = region.ok().map(|(region, _)| region);
+    let Some(region) = region else { return (facts, None) };
+    let endpoint = match Endpoint::new(&region, config) {
+        Ok(endpoint) => endpoint,
+        Err(line) => {
+            facts.push(Fact::message("endpoint", Verdict::Fail, &line));
+            return (facts, Some(region));
+        }
+    };
+    facts.push(way(&endpoint));
+    let reach = endpoint.reach(CONNECT_LIMIT, ATTEMPT_LIMIT);
+    let limits = Limits { connect: CONNECT_LIMIT, attempt: ATTEMPT_LIMIT, deadline };
+    match keys.map(|found| Ec2::new(&endpoint, found.keys, limits)) {
+        Ok(Ok(ec2)) => {
+            let interfaces = Interfaces::new(&question.root, metadata);
+            let (reached, told) = join(reach, addresses(&ec2, config, me.ok().as_ref(), &interfaces)).await;
+            facts.extend(reachability(&reached));
+            facts.extend(told);
+        }
+        Ok(Err(error)) => facts.push(Fact::message("api", Verdict::Fail, &format!("{error:#}"))),
+        Err(_) => facts.extend(reachability(&reach.await)),
+    }
+    (facts, Some(region))
+}
+
+fn credentials(keys: &Result<Found, credentials::Error>) -> Fact {
+    match keys {
+        Ok(Found { keys, place }) => Fact::ok("credentials", &format!("{} from {place}", shorten(keys.aws_access_key_id()))),
+        Err(credentials::Error::Nowhere) => Fact::fail(
+            "credentials",
+            "no credentials in any place",
+            "give the instance a role, or write access key id and secret key into /root/.awssecret, mode 600",
+        ),
+        Err(credentials::Error::NotAllowed(line) | credentials::Error::Unfit(line) | credentials::Error::Unavailable(line)) => {
+            Fact::message("credentials", Verdict::Fail, line)
+        }
+    }
+}
+
+/// Enough of an access key id to know it again.
+fn shorten(id: &str) -> String {
+    let (head, tail) = (id.get(..4).unwrap_or_default(), id.get(id.len().saturating_sub(4).max(8)..).unwrap_or_default());
+    format!("{head}...{tail}")
+}
+
+fn identity(config: &Config, question: &Question, me: &Result<InstanceId, String>) -> Fact {
+    let me = match me {
+        Ok(me) => me,
+        Err(line) => return Fact::message("instance", Verdict::Fail, line),
+    };
+    let firmware = instance::asset_tag(&question.root);
+    match (&config.instance, &firmware) {
+        (Some(_), Some(other)) if other != me => Fact::warn(
+            "instance",
+            &format!("MY_ID says {me}, but the firmware {other}"),
+            "remove MY_ID: it is another instance's, unless this is not EC2",
+        ),
+        (Some(_), _) => Fact::ok("instance", &format!("{me} from MY_ID")),
+        (None, Some(_)) => Fact::ok("instance", &format!("{me} from the firmware")),
+        (None, None) => Fact::ok("instance", &format!("{me} from the metadata service")),
+    }
+}
+
+fn locality(region: &Result<(RegionName, &str), String>) -> Fact {
+    match region {
+        Ok((region, source)) => Fact::ok("region", &format!("{region} in the partition {}, {source}", Partition::of(region).name)),
+        Err(line) => Fact::message("region", Verdict::Fail, line),
+    }
+}
+
+fn way(endpoint: &Endpoint) -> Fact {
+    let through = endpoint.proxy().map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"));
+    Fact::ok("endpoint", &format!("{}{through}", endpoint.shown()))
+}
+
+fn reachability(reached: &Result<Reached, String>) -> Vec<Fact> {
+    let reached = match reached {
+        Ok(reached) => reached,
+        Err(line) => {
+            let remedy = "check the region, DNS, routes and the security group; README, A way to the EC2 API that is not the Elastic IP";
+            return vec![Fact::fail("api", line, remedy)];
+        }
+    };
+    let api = Fact::ok("api", &format!("answers after {} ms", reached.elapsed.as_millis()));
+    vec![api, clock(reached.ahead)]
+}
+
+fn clock(ahead: Option<TimeDelta>) -> Fact {
+    let Some(seconds) = ahead.map(|ahead| ahead.num_seconds()) else {
+        return Fact::warn("clock", "the API does not tell its time", "look at timedatectl");
+    };
+    let direction = if seconds > 0 { "behind" } else { "ahead of" };
+    let what = format!("{} s {direction} EC2's", seconds.abs());
+    match seconds.abs() {
+        0..=1 => Fact::ok("clock", "the same as EC2's"),
+        2..=CLOCK_TOLERANCE => Fact::ok("clock", &what),
+        _ => Fact::warn("clock", &what, "set this machine's clock: EC2 refuses what is 5 minutes off, and each call is made twice then"),
+    }
+}
+
+/// What EC2 tells of the addresses, and what it allows.
+async fn addresses(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces: &Interfaces) -> Vec<Fact> {
+    let seats = config.targets.iter().map(async |target| match me {
+        Some(me) => Some(interfaces.seat(me, target, &config.targets).await),
+        None => None,
+    });
+    let (described, seats) = join(ec2.describe(&config.targets), join_all(seats)).await;
+    let mut facts = Vec::new();
+    for ((target, address), seat) in config.targets.iter().zip(&described).zip(&seats) {
+        facts.push(holder(config, address, me).about(target));
+        facts.extend(seat.as_ref().map(|seat| place(seat, address.as_ref().ok(), me).about(target)));
+    }
+    facts.push(independence(&described, me));
+    let known = config.targets.iter().zip(&described).zip(seats);
+    let known = known.filter_map(|((target, address), seat)| Some((target, address.as_ref().ok()?, seat?.ok()?)));
+    facts.extend(permissions::ask(ec2, config, interfaces, &known.collect::<Vec<_>>()).await);
+    facts
+}
+
+fn is_here(address: &Address, me: Option<&InstanceId>) -> bool {
+    matches!(&address.association, Some(held) if me.is_some_and(|me| held.owner == Owner::Instance(me.clone())))
+}
+
+fn holder(config: &Config, address: &Result<Address, Error>, me: Option<&InstanceId>) -> Fact {
+    let address = match address {
+        Ok(address) => address,
+        Err(error) => return Fact::message("address", Verdict::Fail, &error.to_string()),
+    };
+    let id = address.allocation.as_ref().map_or_else(|| "no allocation id".to_owned(), ToString::to_string);
+    match &address.association {
+        None => Fact::ok("address", &format!("{id}, nobody has it")),
+        Some(_) if is_here(address, me) => Fact::ok("address", &format!("{id}, this instance has it")),
+        Some(held) if config.allow_reassociation => Fact::ok("address", &format!("{id}, {} has it", held.owner)),
+        Some(held) => Fact::fail(
+            "address",
+            &format!("{id}, {} has it, and ALLOW_REASSOCIATION=no forbids taking it", held.owner),
+            "release it there first",
+        ),
+    }
+}
+
+fn place(seat: &Result<Seat, String>, address: Option<&Address>, me: Option<&InstanceId>) -> Fact {
+    match seat {
+        Err(line) => Fact::message("interface", Verdict::Fail, line),
+        Ok(seat) if address.is_some_and(|address| is_here(address, me) && !is_mine(address, seat)) => {
+            Fact::warn("interface", &format!("belongs on {seat}, but is elsewhere on this instance"), "start moves it to where it belongs")
+        }
+        Ok(seat @ Seat { interface: None, .. }) => Fact::ok("interface", &format!("belongs on {seat}, whose primary interface takes it")),
+        Ok(seat) => Fact::ok("interface", &format!("belongs on {seat}")),
+    }
+}
+
+/// Whether this node reaches EC2 by another way than the address itself.
+fn independence(described: &[Result<Address, Error>], me: Option<&InstanceId>) -> Fact {
+    let mut known = described.iter().flatten().peekable();
+    if known.peek().is_none() {
+        return Fact::warn("route", "not known: EC2 tells of no address", "mend what is marked fail above");
+    }
+    if known.any(|address| is_here(address, me)) {
+        return Fact::warn(
+            "route",
+            "whether EC2 is reached without the address is known only once the address is elsewhere",
+            "check again then; README, A way to the EC2 API that is not the Elastic IP",
+        );
+    }
+    Fact::ok("route", "EC2 is reached without the address")
+}
+
+fn marks(config: &Config) -> Vec<Fact> {
+    let marks = Marks::new(config.state_dir.clone());
+    let stands = |target: &Target| {
+        let memory = marks.read(target);
+        let fact = if memory.stop_failed {
+            Fact::warn("marks", "a stop failed, so status says unknown while the address is here", "run start or stop again")
+        } else if memory.handed_over {
+            Fact::warn("marks", "stopped here, and left with this instance until a peer takes it", "start takes it back")
+        } else {
+            Fact::ok("marks", "none")
+        };
+        fact.about(target)
+    };
+    config.targets.iter().map(stands).collect()
+}
+
+fn manager(found: &[Manager]) -> Fact {
+    let told: Vec<&Manager> = found.iter().filter(|manager| manager.moves_it == Ok(true)).collect();
+    let shown = |managers: &[&Manager]| {
+        let each = managers.iter().map(|manager| format!("{} ({})", manager.name, manager.file.display()));
+        each.collect::<Vec<_>>().join(" and ")
+    };
+    let unread = found.iter().find_map(|manager| manager.moves_it.as_ref().err());
+    let all: Vec<&Manager> = found.iter().collect();
+    match (told.as_slice(), unread) {
+        ([_], _) => Fact::ok("manager", &format!("{} names elastic-ip", shown(&told))),
+        ([_, _, ..], _) => Fact::warn("manager", &format!("{} name elastic-ip", shown(&told)), "leave it to one of them: two would fight"),
+        ([], Some(line)) => Fact::message("manager", Verdict::Warn, line),
+        ([], None) if found.is_empty() => {
+            Fact::warn("manager", "no cluster manager is configured here", "nobody starts the address when a node fails; set one up")
+        }
+        ([], None) => Fact::warn(
+            "manager",
+            &format!("{} does not name elastic-ip", shown(&all)),
+            "nobody starts the address when a node fails; add the resource",
+        ),
+    }
+}
+
+/// A hash of what must be the same on both nodes: not which instance, interface or keys are theirs.
+fn fingerprint(config: &Config, region: Option<&RegionName>) -> String {
+    let mut names: Vec<String> = config.targets.iter().map(|target| target.name.to_string()).collect();
+    names.sort();
+    let region = region.map_or_else(String::new, ToString::to_string);
+    let endpoint = config.endpoint.as_ref().map_or("", |url| url.as_str());
+    let Config { fips, dualstack, release_on_stop, allow_reassociation, .. } = config;
+    let settings = format!("{names:?} {region} {endpoint:?} {fips} {dualstack} {release_on_stop} {allow_reassociation}");
+    let hash = digest::digest(&digest::SHA256, settings.as_bytes());
+    hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,65 @@
+//! Whether EC2 allows what a start and a stop call, each asked by `DryRun`.
+
+use futures::future::{join, join_all};
+
+use super::{Fact, Verdict};
+use crate::address::{Seat, Target};
+use crate::config::Config;
+use crate::ec2::{Address, Ec2, Error};
+use crate::interfaces::Interfaces;
+
+const DESCRIBE: &str = "may-describe";
+const ASSOCIATE: &str = "may-associate";
+const DISASSOCIATE: &str = "may-disassociate";
+
+/// Tries each call for each address that EC2 knows. One that could change something is tried only once EC2 has shown that it
+/// heeds `DryRun`.
+pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(&Target, &Address, Seat)]) -> Vec<Fact> {
+    let Some(first) = config.targets.first() else { return Vec::new() };
+    if let Err(error) = ec2.may_describe(first).await {
+        return vec![Fact::message(DESCRIBE, Verdict::Fail, &error.to_string()), untried(ASSOCIATE), untried(DISASSOCIATE)];
+    }
+    let mut facts = vec![Fact::ok(DESCRIBE, "allowed")];
+    let tried = join_all(known.iter().map(async |(target, address, seat)| {
+        let (associate, disassociate) = join(associate(ec2, config, interfaces, address, seat), disassociate(ec2, config, address)).await;
+        [associate.about(target), disassociate.about(target)]
+    }));
+    facts.extend(tried.await.into_iter().flatten());
+    if known.is_empty() {
+        facts.extend([untried(ASSOCIATE), untried(DISASSOCIATE)]);
+    }
+    facts
+}
+
+fn untried(name: &'static str) -> Fact {
+    Fact::warn(name, "could not be tried", "mend what is marked fail above")
+}
+
+async fn associate(ec2: &Ec2, config: &Config, interfaces: &Interfaces, address: &Address, seat: &Seat) -> Fact {
+    let mut answer = ec2.may_associate(address, seat, config.allow_reassociation).await;
+    // So EC2 refuses an instance that has several interfaces, and a start names the primary one then.
+    if seat.interface.is_none()
+        && answer.as_ref().is_err_and(|error| error.is_refusal("InvalidInstanceID"))
+        && let Ok(primary) = interfaces.primary().await
+    {
+        let seat = Seat { interface: Some(primary), ..seat.clone() };
+        answer = ec2.may_associate(address, &seat, config.allow_reassociation).await;
+    }
+    judge(ASSOCIATE, Verdict::Fail, answer)
+}
+
+async fn disassociate(ec2: &Ec2, config: &Config, address: &Address) -> Fact {
+    let Some(held) = &address.association else {
+        return Fact::ok(DISASSOCIATE, "not tried, for nobody has the address");
+    };
+    // A handover needs it only where its mark cannot be written.
+    let refused = if config.release_on_stop { Verdict::Fail } else { Verdict::Warn };
+    judge(DISASSOCIATE, refused, ec2.may_disassociate(address, held).await)
+}
+
+fn judge(name: &'static str, refused: Verdict, answer: Result<(), Error>) -> Fact {
+    match answer {
+        Ok(()) => Fact::ok(name, "allowed"),
+        Err(error) => Fact::message(name, refused, &error.to_string()),
+    }
+}

@@ -1,0 +1,92 @@
+//! The IAM policy that the configured addresses need, and no more
+//! (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>).
+
+use std::env;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::address::{Name, RegionName, Target};
+use crate::cli::Question;
+use crate::command::Trouble;
+use crate::config::Config;
+use crate::credentials::Places;
+use crate::instance;
+use crate::metadata::Metadata;
+use crate::partition::Partition;
+use crate::retry::Deadline;
+
+/// How long the metadata service may take to tell the region.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Prints the policy. The metadata service is asked only for a region that is needed and not configured.
+pub fn run(question: &Question) -> Result<String, Trouble> {
+    let environment = |name: &str| env::var(name).ok();
+    let config = Config::load(question.config.as_deref(), &question.root, question.targets.clone(), &[], &environment)?;
+    let Some(allocations) = allocations(&config.targets) else {
+        log::info!("an address named by its allocation id (eipalloc-...) in ELASTIC_IP lets this policy name it");
+        return Ok(print(&open()));
+    };
+    let places = Places::new(&question.root, &environment);
+    let region = match &config.region {
+        Some(region) => Some(region.clone()),
+        None => places.profile_region(&config.profile).map_err(Trouble::NotConfigured)?,
+    };
+    let region = match region {
+        Some(region) => region,
+        None => ask(&config).map_err(Trouble::NotConfigured)?,
+    };
+    Ok(print(&narrow(&region, &allocations)))
+}
+
+/// The region that the metadata service tells. The error is one line with the remedy.
+fn ask(config: &Config) -> Result<RegionName, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
+    let region = runtime.block_on(async {
+        let metadata = Metadata::new(config.metadata.clone(), Deadline::after(LIMIT)).map_err(|error| format!("{error:#}"))?;
+        instance::locate(None, &metadata).await.map_err(|instance::Error(why)| why)
+    });
+    runtime.shutdown_background();
+    region
+}
+
+/// The allocation ids, if all are known: EC2 checks a change against the address's own id.
+fn allocations(targets: &[Target]) -> Option<Vec<String>> {
+    let id = |target: &Target| match &target.name {
+        Name::Allocation(id) => Some(id.to_string()),
+        Name::Address(_) => None,
+    };
+    targets.iter().map(id).collect()
+}
+
+/// Any address of the account, in any partition.
+fn open() -> Value {
+    let all = ["ec2:DescribeAddresses", "ec2:AssociateAddress", "ec2:DisassociateAddress"];
+    policy(&[statement(&all, &json!("*"))])
+}
+
+/// These addresses. Which instances and interfaces there will be is not known; the account is the one whose policy it is.
+fn narrow(region: &RegionName, allocations: &[String]) -> Value {
+    let arn = |resource: &str| format!("arn:{}:ec2:{region}:*:{resource}", Partition::of(region).name);
+    let addresses = allocations.iter().map(|id| arn(&format!("elastic-ip/{id}")));
+    let disassociate: Vec<String> = addresses.chain([arn("network-interface/*")]).collect();
+    let associate: Vec<String> = disassociate.iter().cloned().chain([arn("instance/*")]).collect();
+    policy(&[
+        // It takes no other resource.
+        statement(&["ec2:DescribeAddresses"], &json!("*")),
+        statement(&["ec2:AssociateAddress"], &json!(associate)),
+        statement(&["ec2:DisassociateAddress"], &json!(disassociate)),
+    ])
+}
+
+fn statement(actions: &[&str], resource: &Value) -> Value {
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resource })
+}
+
+fn policy(statements: &[Value]) -> Value {
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+fn print(policy: &Value) -> String {
+    format!("{policy:#}\n")
+}
