@@ -335,7 +335,7 @@ async fn addresses(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfac
         facts.push(holder(config, address, me).about(target));
         facts.extend(seat.as_ref().map(|seat| place(seat, address.as_ref().ok(), me).about(target)));
     }
-    facts.push(independence(&described, me));
+    facts.push(independence(&described, &seats, me));
     let known = config.targets.iter().zip(&described).zip(seats);
     let known = known.filter_map(|((target, address), seat)| Some((target, address.as_ref().ok()?, seat?.ok()?)));
     facts.extend(permissions::ask(ec2, config, interfaces, &known.collect::<Vec<_>>()).await);
@@ -376,17 +376,20 @@ fn place(seat: &Result<Seat, String>, address: Option<&Address>, me: Option<&Ins
 }
 
 /// Whether this node reaches EC2 by another way than the address itself.
-fn independence(described: &[Result<Address, Error>], me: Option<&InstanceId>) -> Fact {
-    let mut known = described.iter().flatten().peekable();
-    if known.peek().is_none() {
-        return Fact::warn("route", "not known: EC2 tells of no address", "mend what is marked fail above");
-    }
-    if known.any(|address| is_here(address, me)) {
+fn independence(described: &[Result<Address, Error>], seats: &[Option<Result<Seat, String>>], me: Option<&InstanceId>) -> Fact {
+    let is_here = |(address, seat): (&Address, &Option<Result<Seat, String>>)| {
+        is_here(address, me) || matches!(seat, Some(Ok(seat)) if is_mine(address, seat))
+    };
+    let mut known = described.iter().zip(seats).filter_map(|(address, seat)| Some((address.as_ref().ok()?, seat)));
+    if known.any(is_here) {
         return Fact::warn(
             "route",
             "whether EC2 is reached without the address is known only once the address is elsewhere",
             "check again then; README, A way to the EC2 API that is not the Elastic IP",
         );
+    }
+    if me.is_none() || described.iter().any(Result::is_err) {
+        return Fact::warn("route", "not known, for it is not known who has the address", "mend what is marked fail");
     }
     Fact::ok("route", "EC2 is reached without the address")
 }

@@ -391,6 +391,41 @@ fn what_ec2_says_is_shown_as_one_line_without_control_characters() {
     assert_eq!(lines(&ended).len(), 17, "{ended:?}");
 }
 
+#[test]
+fn whether_ec2_is_reached_without_the_address_is_not_claimed_where_its_owner_is_not_known() {
+    let stage = ready();
+    stage.unset("MY_ID");
+    has(&stage.run(["check"]), "warn", "route", &["not known"]);
+    let stage = ready();
+    let second = "203.0.113.99@10.0.0.5";
+    let metadata = stage.two_interfaces();
+    has(&stage.run([IP, second, "check"]), "warn", "route", &["not known"]);
+    assert!(!metadata.asked().is_empty());
+    // Not every service tells the instance of an interface.
+    stage.ec2.give(IP, ETH0);
+    stage.ec2.answer(
+        "DescribeAddresses",
+        Answer::addresses(&stage::item(&[
+            ("publicIp", IP),
+            ("allocationId", &allocation(IP)),
+            ("associationId", "eipassoc-00000000000000001"),
+            ("networkInterfaceId", ETH0),
+            ("privateIpAddress", "10.0.0.4"),
+        ])),
+    );
+    has(&stage.run(["203.0.113.25@eth0", "check"]), "warn", "route", &["only once the address is elsewhere"]);
+}
+
+#[test]
+fn pacemakers_agent_has_no_such_actions() {
+    let stage = ready();
+    for word in ["check", "policy"] {
+        let ended = stage.operate(word, &[]);
+        assert_eq!((ended.stdout.as_str(), ended.code()), ("", 3), "{ended:?}");
+    }
+    assert_eq!(stage.ec2.requests(), []);
+}
+
 /// What the program writes on a terminal.
 fn on_a_terminal(stage: &Stage, environment: &str) -> String {
     let root = stage.root().display();
