@@ -1,6 +1,6 @@
 # The README's two commands are `make demo` and `make test`; `make check` is for daily work.
 
-.PHONY: demo test check setup deb clean
+.PHONY: demo test check setup deb apt-repo clean
 .NOTPARALLEL:
 
 # Shows a failover and a failback of two nodes with real Heartbeat. Needs root.
@@ -26,6 +26,11 @@ setup:
 # Builds target/deb/elastic-ip_VERSION_ARCHITECTURE.deb.
 deb:
 	debian/build-deb
+
+# Makes target/apt, a signed apt repository of the package, to be found by the nodes at URL.
+URL = file:/srv/elastic-ip
+apt-repo: deb
+	debian/apt-repository target/apt $(URL) target/deb/elastic-ip_$$(dpkg-parsechangelog -S Version)_*.deb
 
 clean:
 	cargo clean
