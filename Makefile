@@ -29,7 +29,7 @@ deb:
 
 # Makes target/apt, a signed apt repository of the package, to be found by the nodes at URL.
 URL = file:/srv/elastic-ip
-apt-repo: deb
+apt-repo: setup deb
 	debian/apt-repository target/apt $(URL) target/deb/elastic-ip_$$(dpkg-parsechangelog -S Version)_*.deb
 
 clean:

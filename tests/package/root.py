@@ -19,8 +19,8 @@ ARCHIVE = [
     "deb http://deb.debian.org/debian-security bookworm-security main",
 ]
 # Both kinds of init, so that what a maintainer script would say to either can be seen, and
-# what loads completions.
-INCLUDE = "bash-completion,sysv-rc,systemd-sysv"
+# what loads completions; and what autopkgtest and debian/tests need.
+INCLUDE = "apt-utils,bash-completion,dpkg-dev,libxml2-utils,python3,sysv-rc,systemd-sysv"
 
 # What the kernel, and not the package manager, keeps there.
 NOT_FILES = ["/dev", "/proc", "/sys"]

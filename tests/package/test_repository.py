@@ -35,15 +35,31 @@ def machine(fresh):
 
 
 def use(root, *debs):
-    """The README's commands on a node."""
     folder = publish(root, *debs)
     root.run("install", "-m", "644", f"{FOLDER}/elastic-ip.sources", "/etc/apt/sources.list.d/")
     root.run("apt-get", "update")
     return folder
 
 
+def readme_commands():
+    """What the README has a person type on a node, up to the package itself."""
+    text = (REPOSITORY / "README.md").read_text().split("### 1. The package")[1]
+    block = text.split("```sh\n")[1].split("```")[0]
+    commands = [line.removeprefix("sudo ") for line in block.splitlines()]
+    return commands[: commands.index("apt install elastic-ip") + 1]
+
+
 def version(root):
     return root.run("dpkg-query", "-W", "-f", "${Version}", "elastic-ip").stdout
+
+
+def test_the_readmes_commands_install_it(machine, deb):
+    publish(machine, deb)
+    commands = readme_commands()
+    assert len(commands) == 3
+    for command in commands:
+        machine.run("sh", "-c", f"{command} -y" if "apt install" in command else command)
+    assert machine.run("dpkg", "--verify", "elastic-ip").stdout == ""
 
 
 def test_apt_installs_reinstalls_removes_and_purges_it(machine, deb):
