@@ -108,7 +108,7 @@ def test_the_key_is_the_same_the_next_time(machine, deb):
 def test_a_key_that_is_not_there_is_told(deb, tmp_path):
     done = subprocess.run(
         [REPOSITORY / "debian/apt-repository", tmp_path / "apt", "file:/srv/elastic-ip", deb],
-        env={"SIGN_WITH": "nobody@example.com", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path)},
+        env={"KEY": "nobody@example.com", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
     )
