@@ -80,10 +80,43 @@ pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
     let done = runtime.block_on(perform(invocation, &config));
     // A name look-up that hangs must not hold up the exit.
     runtime.shutdown_background();
-    if invocation.action == Action::Stop && !invocation.dry_run {
-        remember_failures(&config, done.as_ref().ok());
+    if invocation.action != Action::Stop || invocation.dry_run {
+        return done;
     }
+    let done = if invocation.hand_over_unseen && !config.release_on_stop { hand_over(&config, done) } else { done };
+    remember_failures(&config, done.as_ref().ok());
     done
+}
+
+/// What a stop comes to that is to leave the address for a peer and could not see where it is: this node claims it no more.
+fn hand_over(config: &Config, done: Result<Done, Trouble>) -> Result<Done, Trouble> {
+    let marks = Marks::new(config.state_dir.clone());
+    let leave = |target: &Target, why: String| {
+        let before = marks.read(target);
+        match marks.change(target, before, before.after_stop(Some(Outcome::HandedOver))) {
+            Ok(()) => {
+                log::warn!("{target}: {why}; stays where it is until a peer takes it (RELEASE_ON_STOP=no)");
+                Ok(Outcome::HandedOver)
+            }
+            Err(error) => Err(format!("{why}; and the handover cannot be marked: {error}")),
+        }
+    };
+    let (me, outcomes, trouble) = match done {
+        Ok(done) => (done.me, done.outcomes, None),
+        Err(trouble) => {
+            let why = match &trouble {
+                Trouble::NotConfigured(line) | Trouble::NotAllowed(line) => line.clone(),
+                Trouble::NoCredentials => "no credentials in any place".to_owned(),
+            };
+            (None, config.targets.iter().map(|target| (target.clone(), Err(why.clone()))).collect(), Some(trouble))
+        }
+    };
+    let outcomes: Vec<_> =
+        outcomes.into_iter().map(|(target, outcome)| (target.clone(), outcome.or_else(|why| leave(&target, why)))).collect();
+    match trouble {
+        Some(trouble) if outcomes.iter().any(|(_, outcome)| outcome.is_err()) => Err(trouble),
+        _ => Ok(Done { me, outcomes }),
+    }
 }
 
 /// Whether the configuration is whole and, where keys are kept in files or the environment, the keys are. Asks nobody.

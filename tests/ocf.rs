@@ -108,6 +108,34 @@ fn a_handed_over_address_is_not_running_here() {
 }
 
 #[test]
+fn a_stop_that_leaves_the_address_for_the_peer_needs_no_ec2() {
+    let hand_over = [("OCF_RESKEY_release_on_stop", "no"), ("OCF_RESKEY_CRM_meta_timeout", "3000")];
+    let unreached: fn(&Stage) = |stage| stage.configure(&format!("AWS_ENDPOINT_URL_EC2={NOBODY}"));
+    let without_keys: fn(&Stage) = |stage| stage.set_mode(stage::AWSSECRET, 0o644);
+    for trouble in [unreached, without_keys] {
+        let stage = Stage::with_the_address();
+        trouble(&stage);
+        let ended = stage.operate("stop", &hand_over);
+        answers(&ended, SUCCESS);
+        ended.tells(&[IP, "stays where it is until a peer takes it"]);
+        stage.configure(&format!("AWS_ENDPOINT_URL_EC2={}", stage.ec2.url()));
+        stage.set_mode(stage::AWSSECRET, 0o600);
+        answers(&stage.operate("monitor", REPEATED), NOT_RUNNING);
+        stage.ec2.give(IP, PEER);
+        answers(&stage.operate("monitor", &[]), NOT_RUNNING);
+        assert!(!stage.has_mark("handed-over"));
+    }
+}
+
+#[test]
+fn a_stop_whose_handover_cannot_be_marked_has_failed() {
+    let stage = cut_off();
+    stage.write("marks", "");
+    stage.configure("STATE_DIR=/marks");
+    fails(&stage.operate("stop", &[("OCF_RESKEY_release_on_stop", "no")]), FAILED, &[IP, "the handover cannot be marked"]);
+}
+
+#[test]
 fn a_failed_stop_is_cleaned_up_by_the_next() {
     let stage = Stage::with_the_address();
     let nowhere = [("OCF_RESKEY_endpoint", NOBODY), ("OCF_RESKEY_CRM_meta_timeout", "900")];
