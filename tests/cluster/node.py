@@ -282,11 +282,11 @@ class Node:
         return any(GARBLED in line for line in self.log()[self.started_at:])
 
     def hear_nobody(self):
-        """Drops the peer's packets, Heartbeat's and keepalived's, as they arrive: a filter on their
-        way out would be an error to the sender, which a broken network is not."""
+        """Drops the peer's packets, Heartbeat's, Corosync's and keepalived's, as they arrive: a filter
+        on their way out would be an error to the sender, which a broken network is not."""
         self.run("nft", """
             table inet split {
-                chain in { type filter hook input priority 0; udp dport 694 drop; ip protocol 112 drop; }
+                chain in { type filter hook input priority 0; udp dport { 694, 5405 } drop; ip protocol 112 drop; }
             }""")
 
     def hear_again(self):
