@@ -154,7 +154,6 @@ fn an_operation_ends_before_pacemaker_ends_it() {
         let variable = timeout.to_string();
         let ended = stage.operate(operation, &[("OCF_RESKEY_CRM_meta_timeout", &variable)]);
         assert_ne!(ended.code(), SUCCESS);
-        assert!(ended.elapsed > Duration::from_millis(timeout / 4), "{ended:?}");
         assert!(ended.elapsed < Duration::from_millis(timeout), "{ended:?}");
     }
 }
