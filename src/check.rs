@@ -40,6 +40,8 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
 /// More than this, in seconds, is worth setting the clock: EC2 refuses from five minutes on.
 const CLOCK_TOLERANCE: i64 = 30;
 
+const MEND: &str = "mend what is marked fail first";
+
 /// What one fact means for a takeover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -204,7 +206,8 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
     let deadline = Deadline::after(LIMIT);
     let places = Places::new(&question.root, environment);
     let metadata = match Metadata::new(config.metadata.clone(), Deadline::after(METADATA_LIMIT)) {
-        Ok(metadata) => metadata,
+        // What fails now is told, rather than tried until it works.
+        Ok(metadata) => metadata.once(),
         Err(error) => return (vec![Fact::message("instance", Verdict::Fail, &format!("{error:#}"))], None),
     };
     let of_profile = places.profile_region(&config.profile);
@@ -224,7 +227,10 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
     let me = me.map_err(|instance::Error(why)| why);
     let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
     let region = region.ok().map(|(region, _)| region);
-    let Some(region) = region else { return (facts, None) };
+    let Some(region) = region else {
+        facts.push(Fact::warn("api", "not asked, for the region is not known", MEND));
+        return (facts, None);
+    };
     let endpoint = match Endpoint::new(&region, config) {
         Ok(endpoint) => endpoint,
         Err(line) => {
@@ -243,7 +249,10 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
             facts.extend(told);
         }
         Ok(Err(error)) => facts.push(Fact::message("api", Verdict::Fail, &format!("{error:#}"))),
-        Err(_) => facts.extend(reachability(&reach.await)),
+        Err(_) => {
+            facts.extend(reachability(&reach.await));
+            facts.push(Fact::warn("address", "not asked for, without credentials", MEND));
+        }
     }
     (facts, Some(region))
 }
@@ -389,7 +398,7 @@ fn independence(described: &[Result<Address, Error>], seats: &[Option<Result<Sea
         );
     }
     if me.is_none() || described.iter().any(Result::is_err) {
-        return Fact::warn("route", "not known, for it is not known who has the address", "mend what is marked fail");
+        return Fact::warn("route", "not known, for it is not known who has the address", MEND);
     }
     Fact::ok("route", "EC2 is reached without the address")
 }

@@ -48,6 +48,8 @@ pub struct Metadata {
     base: Url,
     http: Client,
     deadline: Deadline,
+    /// When a question that failed is asked no more.
+    patience: Deadline,
     /// `None` inside where the service knows no tokens.
     token: OnceCell<Option<Zeroizing<String>>>,
 }
@@ -57,7 +59,13 @@ impl Metadata {
     pub fn new(base: Url, deadline: Deadline) -> anyhow::Result<Self> {
         // The service speaks plain HTTP, so the client is built without root certificates.
         let http = http::client(CONNECT_LIMIT).tls_certs_only([]).build()?;
-        Ok(Self { base, http, deadline, token: OnceCell::new() })
+        Ok(Self { base, http, deadline, patience: deadline, token: OnceCell::new() })
+    }
+
+    /// The same service, with each question asked once.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { patience: Deadline::after(Duration::ZERO), ..self }
     }
 
     /// This instance's id.
@@ -102,7 +110,7 @@ impl Metadata {
     }
 
     async fn fact(&self, path: &str) -> Result<String, Error> {
-        retry::until(self.deadline, "metadata service", async || {
+        retry::until(self.patience, "metadata service", async || {
             let token = self.token.get_or_try_init(|| self.fetch_token()).await?;
             let mut request = self.http.get(self.url(path));
             if let Some(token) = token {

@@ -172,6 +172,8 @@ fn each_fault_is_told_in_its_own_line_with_the_remedy() {
         ("nothing may take it", |s| s.configure("ALLOW_REASSOCIATION=no"), "fail", "address 203.0.113.25", &[PEER, "; release it"]),
         ("an open secret", |s| s.set_mode(AWSSECRET, 0o644), "fail", "credentials", &["mode 0644", "; run: chmod 600"]),
         ("no secret", |s| s.remove(AWSSECRET), "fail", "credentials", &["no keys in ~/.awssecret"]),
+        ("no secret, no question", |s| s.remove(AWSSECRET), "warn", "address", &["without credentials", "; mend"]),
+        ("no region, no question", |s| s.unset("AWS_PARAMS"), "warn", "api", &["not asked", "; mend"]),
         ("no instance id", |s| s.unset("MY_ID"), "fail", "instance", &["metadata service", "; set MY_ID"]),
         ("another instance's id", |s| s.write(ASSET_TAG, format!("{PEER}\n")), "warn", "instance", &[ME, PEER, "; remove MY_ID"]),
         ("no region", |s| s.unset("AWS_PARAMS"), "fail", "region", &["metadata service", "; set MY_ID and AWS_REGION"]),
@@ -241,6 +243,7 @@ fn each_fault_is_told_in_its_own_line_with_the_remedy() {
         // Whatever fails, the rest is looked at.
         assert!(lines(&ended).iter().any(|(_, subject, _)| subject == "manager"), "{fault}");
         assert_eq!(changes(&stage), [], "{fault}");
+        assert_eq!(ended.stderr, "", "{fault}: the table says it all");
     });
 }
 

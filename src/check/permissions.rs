@@ -2,7 +2,7 @@
 
 use futures::future::{join, join_all};
 
-use super::{Fact, Verdict};
+use super::{Fact, MEND, Verdict};
 use crate::address::{Seat, Target};
 use crate::config::Config;
 use crate::ec2::{Address, Ec2, Error};
@@ -32,7 +32,7 @@ pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(
 }
 
 fn untried(name: &'static str) -> Fact {
-    Fact::warn(name, "could not be tried", "mend what is marked fail above")
+    Fact::warn(name, "could not be tried", MEND)
 }
 
 async fn associate(ec2: &Ec2, config: &Config, interfaces: &Interfaces, address: &Address, seat: &Seat) -> Fact {
