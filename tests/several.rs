@@ -2,7 +2,9 @@
 
 mod stage;
 
-use stage::{ETH0, ETH1, IP, ME, NOBODY, PEER, Stage, allocation};
+use std::time::Duration;
+
+use stage::{ETH0, ETH1, Fault, IP, ME, NOBODY, PEER, Stage, allocation};
 
 const SECOND: &str = "203.0.113.26";
 const THIRD: &str = "203.0.113.27";
@@ -138,6 +140,20 @@ fn all_addresses_are_asked_for_in_one_call_and_allocation_ids_in_another() {
     let mut asked: Vec<Vec<String>> = stage.ec2.requests().iter().map(|request| request.parameters.values().cloned().collect()).collect();
     asked.sort();
     assert_eq!(asked, [vec![IP.to_owned(), SECOND.to_owned()], vec![allocation(THIRD)]]);
+}
+
+#[test]
+fn sixteen_addresses_take_about_as_long_as_one() {
+    for count in [1, 4, 16] {
+        let (stage, _metadata) = stage_with_two_interfaces();
+        let wire = stage.cut_in(|_| Fault::Delay);
+        let words: Vec<String> = (0..count).map(|number| format!("203.0.113.{}@10.0.0.{}", 25 + number, 4 + number)).collect();
+        let ended = stage.run(words.iter().map(String::as_str).chain(["start"]));
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        assert_eq!(wire.requests(), 1 + count);
+        // Each request takes a tenth of a second: one after the other, sixteen would take 1.7 s.
+        assert!(ended.elapsed < Duration::from_millis(1000), "{count}: {:?}", ended.elapsed);
+    }
 }
 
 #[test]

@@ -108,12 +108,18 @@ pub fn item(fields: &[(&str, &str)]) -> String {
     format!("<item>{fields}</item>")
 }
 
-/// The first interface of [`ME`](super::ME), with two private addresses.
+/// The first interface of [`ME`](super::ME), with sixteen private addresses.
 pub const ETH0: &str = "eni-0aaaaaaaaaaaaaaa0";
 /// Its second one.
 pub const ETH1: &str = "eni-0aaaaaaaaaaaaaaa1";
-/// The private addresses of each, the primary one first.
-pub const PRIVATES: [(&str, &[&str]); 2] = [(ETH0, &["10.0.0.4", "10.0.0.5"]), (ETH1, &["10.0.1.4"])];
+/// The private addresses of an interface, the primary one first.
+pub fn privates(interface: &str) -> Vec<String> {
+    match interface {
+        ETH0 => (4..20).map(|number| format!("10.0.0.{number}")).collect(),
+        ETH1 => vec!["10.0.1.4".to_owned()],
+        _ => vec![],
+    }
+}
 
 /// Who has an address.
 #[derive(Clone, Debug)]
@@ -187,14 +193,15 @@ impl World {
                     (Some(ME), None) if self.two_interfaces => return Answer::error(400, "InvalidInstanceID"),
                     (Some(instance), None) => (instance, None),
                     (None, Some(id)) => {
-                        let Some((_, privates)) = PRIVATES.iter().find(|(interface, _)| *interface == id) else {
+                        let privates = privates(id);
+                        let Some(primary) = privates.first() else {
                             return Answer::error(400, "InvalidNetworkInterfaceID.NotFound");
                         };
-                        let private = parameter("PrivateIpAddress").unwrap_or(privates[0]);
+                        let private = parameter("PrivateIpAddress").unwrap_or(primary).to_owned();
                         if !privates.contains(&private) {
                             return Answer::error(400, "InvalidParameterValue");
                         }
-                        (ME, Some((id.to_owned(), private.to_owned())))
+                        (ME, Some((id.to_owned(), private)))
                     }
                     _ => return Answer::error(400, "InvalidParameterCombination"),
                 };

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use call::{Call, Ended, Running, bare};
-pub use ec2::{Answer, ETH0, ETH1, Ec2, PRIVATES, Request, allocation, item};
+pub use ec2::{Answer, ETH0, ETH1, Ec2, Request, allocation, item, privates};
 pub use metadata::{Metadata, TOKEN};
 pub use wire::{Fault, Wire};
 
@@ -87,10 +87,10 @@ impl Stage {
         metadata.tell("mac", macs[0]);
         // In the order of the digits, as the service lists them, which is not that of the devices.
         metadata.tell("network/interfaces/macs/", &format!("{}/\n{}/\n", macs[1], macs[0]));
-        for ((mac, device), (id, privates)) in macs.into_iter().zip(["eth0", "eth1"]).zip(PRIVATES) {
+        for ((mac, device), id) in macs.into_iter().zip(["eth0", "eth1"]).zip([ETH0, ETH1]) {
             self.write(&format!("sys/class/net/{device}/address"), format!("{mac}\n"));
             metadata.tell(&format!("network/interfaces/macs/{mac}/interface-id"), id);
-            metadata.tell(&format!("network/interfaces/macs/{mac}/local-ipv4s"), &privates.join("\n"));
+            metadata.tell(&format!("network/interfaces/macs/{mac}/local-ipv4s"), &privates(id).join("\n"));
         }
         self.configure(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}", metadata.url()));
         metadata
