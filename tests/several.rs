@@ -152,7 +152,7 @@ fn sixteen_addresses_take_about_as_long_as_one() {
         assert_eq!(ended.code(), 0, "{ended:?}");
         assert_eq!(wire.requests(), 1 + count);
         // Each request takes a tenth of a second: one after the other, sixteen would take 1.7 s.
-        assert!(ended.elapsed < Duration::from_millis(1000), "{count}: {:?}", ended.elapsed);
+        assert!(ended.elapsed < Duration::from_secs(1), "{count}: {:?}", ended.elapsed);
     }
 }
 
