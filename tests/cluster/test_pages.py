@@ -55,7 +55,7 @@ class Reader:
         for name, address in PAGE_ADDRESSES.items():
             text = text.replace(address, self.machines.private[name])
         if block.file == "/etc/default/elastic-ip":
-            text += f"AWS_ENDPOINT_URL_EC2={self.machines.ec2.endpoint}\n"
+            text += f"AWS_ENDPOINT_URL_EC2={self.machines.ec2.endpoint}\nALLOW_PLAIN_HTTP=yes\n"
         if block.file:
             node.write(block.file.lstrip("/"), text)
         elif copied := re.fullmatch(r"scp -p /(\S+) root@(server[12]):/\1\n", text):
