@@ -296,5 +296,6 @@ def expect_a_gap_only_after_a_release(cluster, machines, release, history, begun
         assert None not in history.owners()
         assert released == []
     else:
-        assert len(released) == 1
+        # At a healing, server1 may still be at its takeover, and then both have had it.
+        assert 1 <= len(released) == len(set(released))
         assert seconds > 0
