@@ -241,10 +241,10 @@ class Cluster:
                 if COMPLAINT.search(line) and not any(known in line for known in KNOWN_COMPLAINTS)]
 
     def calls_of_nodes(self, since: float = 0) -> list[tuple[str, str]]:
-        """(node, action) of each call by a node."""
+        """(node, action) of each call by a node, but for those of `check`, which are only asked whether they might be made."""
         names = {address: name for name, address in self.public.items()}
         return [(names[call.source], call.action) for call in self.ec2.calls(since)
-                if call.source in names]
+                if call.source in names and call.call.get("DryRun") != "true"]
 
     def mutations(self, since: float = 0) -> list[tuple[str, str]]:
         """Those that changed something, or tried to."""
