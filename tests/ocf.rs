@@ -196,6 +196,7 @@ fn what_is_wrong_on_this_node_is_not_taken_for_wrong_on_its_peer() {
         for operation in ["start", "stop", "monitor", "validate-all", "reload-agent"] {
             fails(&stage.operate(operation, &[]), NOT_INSTALLED, &[]);
         }
+        assert_eq!(stage.operate("validate-all", &[]).stdout, "", "it is no status");
         // A broken file is no reason to stop what runs.
         fails(&stage.operate("monitor", REPEATED), DEGRADED, &[]);
         assert_eq!(stage.ec2.changes(), [""; 0]);

@@ -4,7 +4,7 @@ mod stage;
 
 use std::time::Duration;
 
-use stage::{ETH0, ETH1, Fault, IP, ME, NOBODY, PEER, Stage, allocation};
+use stage::{Answer, ETH0, ETH1, Fault, IP, ME, NOBODY, PEER, Stage, allocation};
 
 const SECOND: &str = "203.0.113.26";
 const THIRD: &str = "203.0.113.27";
@@ -154,6 +154,42 @@ fn sixteen_addresses_take_about_as_long_as_one() {
         // Each request takes a tenth of a second: one after the other, sixteen would take 1.7 s.
         assert!(ended.elapsed < Duration::from_secs(1), "{count}: {:?}", ended.elapsed);
     }
+}
+
+#[test]
+fn while_ec2_tells_of_none_all_are_asked_for_together_again() {
+    let (stage, _metadata) = stage_with_two_interfaces();
+    for code in ["InternalError", "RequestLimitExceeded"] {
+        stage.ec2.answer_once("DescribeAddresses", Answer::error(503, code));
+        let ended = stage.run([IP, "203.0.113.26@eth1", "status"]);
+        assert_eq!(ended.code(), 3, "{ended:?}");
+        ended.complains_once_of(&["status of 203.0.113.25, 203.0.113.26@eth1", code, "trying again"]);
+    }
+    assert_eq!(stage.ec2.actions().len(), 4, "each once in vain, and once for both");
+}
+
+#[test]
+fn an_address_that_cannot_be_asked_for_does_not_hold_up_the_others() {
+    let (stage, _metadata) = stage_with_two_interfaces();
+    stage.configure("START_TIMEOUT=1");
+    stage.cut_in(|request| if request.contains("AllocationId.1=") { Fault::Reset } else { Fault::None });
+    let other = format!("{}@eth1", allocation(SECOND));
+    let ended = stage.run([IP, other.as_str(), "start"]);
+    let (mapped, not_mapped) = (format!("IP {IP} associated with {ME}"), format!("Could not map IP {} to {ME}", allocation(SECOND)));
+    ended.says(&format!("elastic-ip remapper: {mapped}\nelastic-ip remapper: {not_mapped}\n"), 1);
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(ME));
+}
+
+#[test]
+fn a_change_in_doubt_is_told_of_its_own_address_only() {
+    let (stage, _metadata) = stage_with_two_interfaces();
+    stage.configure("START_TIMEOUT=1");
+    stage.ec2.answer("AssociateAddress", Answer::error(500, "InternalError"));
+    let ended = stage.run([IP, "203.0.113.99@eth1", "start"]);
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    let last = |about: &str| ended.stderr.lines().rfind(|line| line.contains(&format!("elastic-ip: {about}: "))).unwrap().to_owned();
+    assert!(last(IP).contains("whether it took effect is not known"), "{ended:?}");
+    assert!(!last("203.0.113.99@eth1").contains("took effect"), "{ended:?}");
 }
 
 #[test]
