@@ -226,8 +226,10 @@ impl Ec2 {
         action: &'static str,
         send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>,
     ) -> Result<Acknowledged<T>, Error> {
+        // Calls that are made side by side may all learn of the clock at once.
+        let unaware = self.skew.get().is_none();
         let error = match self.attempt(action, &send).await {
-            Err(error) if self.skew.get().is_none() => error,
+            Err(error) if unaware => error,
             result => return result,
         };
         let Kind::Clock(skew) = error.kind else { return Err(error) };

@@ -4,6 +4,7 @@ mod stage;
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use stage::{Answer, ETH0, ETH1, Fault, IP, ME, NOBODY, PEER, Stage, allocation};
 
 const SECOND: &str = "203.0.113.26";
@@ -178,6 +179,17 @@ fn an_address_that_cannot_be_asked_for_does_not_hold_up_the_others() {
     let (mapped, not_mapped) = (format!("IP {IP} associated with {ME}"), format!("Could not map IP {} to {ME}", allocation(SECOND)));
     ended.says(&format!("elastic-ip remapper: {mapped}\nelastic-ip remapper: {not_mapped}\n"), 1);
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(ME));
+}
+
+#[test]
+fn a_wrong_clock_is_mended_in_each_of_several_calls_that_learn_of_it_at_once() {
+    let (stage, _metadata) = stage_with_two_interfaces();
+    stage.ec2.set_clock(TimeDelta::minutes(10));
+    // An address and an allocation id are asked for in two calls, side by side.
+    let other = format!("{}@eth1", allocation(SECOND));
+    let ended = stage.run([IP, other.as_str(), "start"]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    ended.tells(&["trying again with EC2's time"]);
 }
 
 #[test]
