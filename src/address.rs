@@ -120,10 +120,7 @@ impl FromStr for Target {
             Some((name, interface)) => (name, Some(interface)),
             None => (word, None),
         };
-        let wrong = |what: &str, remedy: &str| {
-            let shown: String = word.chars().take(60).collect();
-            format!("{shown:?} {what}; give {remedy}")
-        };
+        let wrong = |what: &str, remedy: &str| format!("\"{}\" {what}; give {remedy}", shown(word));
         let name = read_name(name).map_err(|what| wrong(what, "an Elastic IP such as 203.0.113.25"))?;
         let interface = interface.map(read_interface).transpose();
         let interface = interface.map_err(|what| wrong(what, "an interface such as @eth1, @eni-0123456789abcdef0 or @10.0.0.5"))?;
@@ -167,6 +164,11 @@ fn can_be_no_hosts(ip: Ipv4Addr) -> bool {
     ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast()
 }
 
+/// The beginning of a refused text, as printable ASCII.
+fn shown(text: &str) -> String {
+    text.chars().take(60).flat_map(char::escape_default).collect()
+}
+
 /// Says that a text is not an id of the kind that was expected. Holds the text, cut and escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAnId {
@@ -176,7 +178,7 @@ pub struct NotAnId {
 
 impl fmt::Display for NotAnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is not an id of the form {}0123456789abcdef0", self.text.escape_default(), self.kind)
+        write!(f, "\"{}\" is not an id of the form {}0123456789abcdef0", self.text, self.kind)
     }
 }
 
@@ -187,7 +189,7 @@ fn check_id(prefix: &'static str, text: &str) -> Result<(), NotAnId> {
     if (8..=17).contains(&digits.len()) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         Ok(())
     } else {
-        Err(NotAnId { kind: prefix, text: text.chars().take(40).collect() })
+        Err(NotAnId { kind: prefix, text: shown(text) })
     }
 }
 
@@ -236,8 +238,7 @@ impl FromStr for Mac {
         if text.split(':').count() == 6 && text.split(':').all(pair) {
             return Ok(Self(text.to_ascii_lowercase()));
         }
-        let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
-        Err(format!("\"{shown}\" is not a hardware address"))
+        Err(format!("\"{}\" is not a hardware address", shown(text)))
     }
 }
 
@@ -263,8 +264,7 @@ impl FromStr for RegionName {
         if numbered && named && text.len() <= 32 {
             return Ok(Self(text.to_owned()));
         }
-        let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
-        Err(format!("\"{shown}\" is not a region; give one such as eu-west-1"))
+        Err(format!("\"{}\" is not a region; give one such as eu-west-1", shown(text)))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::address::{InstanceId, Seat, Target};
 use crate::ec2::{Address, Association, Ec2, Error, Kind, Owner};
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
-use crate::plan::{LetGo, Memory, Outcome, Release, Take, Takeover, is_mine};
+use crate::plan::{LetGo, Outcome, Release, Take, Takeover, is_mine};
 use crate::retry::{self, Deadline, Transient};
 
 /// How old a describe may be for a takeover to rely on it. A peer takes longer to find this node dead.
@@ -51,13 +51,19 @@ pub struct Agent {
     pub pending: RefCell<Vec<(Target, String)>>,
     /// Whether the process was stopped and goes on.
     pub pauses: Pauses,
-    /// What EC2 said first of each target.
-    pub first: OnceCell<Vec<Told>>,
+    /// What EC2 said first.
+    pub first: OnceCell<FirstLook>,
+}
+
+/// What EC2 said of each target, in their order, and when it did.
+pub struct FirstLook {
+    addresses: Vec<Result<Address, Error>>,
+    at: Instant,
+    pauses: usize,
 }
 
 /// What EC2 says of an address, and when it said so.
-#[derive(Clone, Debug)]
-pub struct Told {
+struct Told {
     /// `None` once a plan has taken note of it.
     address: Option<Result<Address, Error>>,
     at: Instant,
@@ -93,8 +99,7 @@ impl Agent {
         let what = format!("start of {target}");
         let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan, &mut told).await);
         let outcome = taken.await.map_err(|error| self.verdict(target, &error))??;
-        let before = self.marks.read(target);
-        self.remember(target, before, before.after_start(Some(outcome)));
+        self.remember(target, || self.marks.update(target, |memory| memory.after_start(Some(outcome))));
         Ok(outcome)
     }
 
@@ -105,8 +110,7 @@ impl Agent {
         let what = format!("stop of {target}");
         let released = retry::until(self.deadline, &what, async || self.let_go(target, &mut plan, &mut told).await);
         let outcome = released.await.map_err(|error| self.verdict(target, &error))?;
-        let before = self.marks.read(target);
-        self.remember(target, before, before.after_stop(Some(outcome)));
+        self.remember(target, || self.marks.update(target, |memory| memory.after_stop(Some(outcome))));
         Ok(outcome)
     }
 
@@ -130,7 +134,7 @@ impl Agent {
         if let Some(held) = address.association.as_ref().filter(|held| !mine && held.owner == Owner::Instance(self.me.clone())) {
             log::warn!("{target}: this instance has it, but {}; start moves it to where it belongs", place(held));
         }
-        self.remember(target, before, before.after_describe(mine));
+        self.remember(target, || self.marks.change(target, before, before.after_describe(mine)));
         before.judge(mine).ok_or_else(|| "a stop failed earlier, and EC2 still shows the address here; run start or stop again".to_owned())
     }
 
@@ -146,34 +150,33 @@ impl Agent {
             let names = self.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let what = format!("{action} of {names}");
             let looked = retry::until(self.deadline, &what, async || {
-                let all = self.look(&self.targets).await;
-                let unheard = |told: &Told| told.address.clone().and_then(Result::err).filter(|error| error.pace().is_some());
-                let errors: Vec<Error> = all.iter().filter_map(unheard).collect();
-                if errors.len() < all.len() { Ok(all) } else { errors.into_iter().next().map_or(Ok(all), Err) }
+                let pauses = self.pauses.count();
+                let addresses = self.ec2.describe(&self.targets).await;
+                let unheard = |address: &Result<Address, Error>| matches!(address, Err(error) if error.pace().is_some());
+                match addresses.first() {
+                    Some(Err(error)) if addresses.iter().all(unheard) => Err(error.clone()),
+                    _ => Ok(FirstLook { addresses, at: Instant::now(), pauses }),
+                }
             });
-            looked.await.unwrap_or_else(|error| self.targets.iter().map(|_| self.told(Err(error.clone()))).collect())
+            let failed =
+                |error| FirstLook { addresses: vec![Err(error); self.targets.len()], at: Instant::now(), pauses: self.pauses.count() };
+            looked.await.unwrap_or_else(failed)
         };
-        let all = self.first.get_or_init(ask).await;
-        let told = self.targets.iter().zip(all).find(|(other, _)| *other == target);
-        told.map_or_else(|| self.told(Err(unasked())), |(_, told)| told.clone())
-    }
-
-    async fn look(&self, targets: &[Target]) -> Vec<Told> {
-        let pauses = self.pauses.count();
-        let all = self.ec2.describe(targets).await;
-        all.into_iter().map(|address| Told { pauses, ..self.told(address) }).collect()
-    }
-
-    fn told(&self, address: Result<Address, Error>) -> Told {
-        Told { address: Some(address), at: Instant::now(), pauses: self.pauses.count() }
+        let FirstLook { addresses, at, pauses } = self.first.get_or_init(ask).await;
+        let mut told = self.targets.iter().zip(addresses);
+        let address = told.find_map(|(other, address)| (other == target).then(|| address.clone()));
+        Told { address, at: *at, pauses: *pauses }
     }
 
     /// What EC2 has told and nobody has taken note of, else what it says now.
     async fn describe(&self, target: &Target, told: &mut Told) -> Result<Address, Error> {
-        if told.address.is_none() {
-            *told = self.look(std::slice::from_ref(target)).await.pop().unwrap_or_else(|| self.told(Err(unasked())));
+        if let Some(address) = told.address.take() {
+            return address;
         }
-        told.address.take().unwrap_or_else(|| Err(unasked()))
+        let pauses = self.pauses.count();
+        let address = self.ec2.describe_one(target).await;
+        *told = Told { address: None, at: Instant::now(), pauses };
+        address
     }
 
     /// Whether a peer may have taken the address since EC2 told of it.
@@ -182,16 +185,15 @@ impl Agent {
     }
 
     fn hand_over(&self, target: &Target) -> Result<(), String> {
-        let before = self.marks.read(target);
-        self.marks.change(target, before, before.after_stop(Some(Outcome::HandedOver)))
+        self.marks.update(target, |memory| memory.after_stop(Some(Outcome::HandedOver)))
     }
 
     /// Changes what later calls know of an address.
-    fn remember(&self, target: &Target, before: Memory, after: Memory) {
+    fn remember(&self, target: &Target, change: impl FnOnce() -> Result<(), String>) {
         if self.rules.dry_run {
             return;
         }
-        if let Err(error) = self.marks.change(target, before, after) {
+        if let Err(error) = change() {
             log::warn!("{target}: {error}; mend that by hand, for later calls go by it");
         }
     }
@@ -327,10 +329,6 @@ impl Agent {
         let end = if error.pace().is_some() { "; gave up at the deadline" } else { "" };
         format!("{error}{end}{advice}")
     }
-}
-
-fn unasked() -> Error {
-    Error::new(Kind::Unsent, "EC2 was not asked")
 }
 
 fn holder(address: &Address) -> String {

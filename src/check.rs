@@ -1,6 +1,8 @@
 //! Is this machine ready to take the addresses now? Asks what a start would ask, and changes nothing.
 
+mod addresses;
 mod document;
+mod fact;
 mod permissions;
 mod table;
 
@@ -8,23 +10,22 @@ use std::env;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures::future::{join, join_all, join3};
+use futures::future::{join, join3};
 use ring::digest;
 
-use crate::address::{InstanceId, RegionName, Seat, Target};
+use crate::address::{InstanceId, RegionName, Target};
 use crate::cli::Question;
 use crate::cluster::{self, Manager};
 use crate::config::{self, Config, Environment, Origins};
 use crate::credentials::{self, Found, Places};
-use crate::ec2::{Address, Ec2, Endpoint, Error, Limits, Owner, Reached};
-use crate::escape::one_line;
+use crate::ec2::{Ec2, Endpoint, Limits, Reached};
 use crate::instance;
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
 use crate::metadata::Metadata;
 use crate::partition::Partition;
-use crate::plan::is_mine;
 use crate::retry::Deadline;
+pub use fact::{Fact, Verdict};
 pub use table::Style;
 
 /// How long all of it may take.
@@ -41,74 +42,6 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
 const CLOCK_TOLERANCE: i64 = 30;
 
 const MEND: &str = "mend what is marked fail first";
-
-/// What one fact means for a takeover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// As it should be.
-    Ok,
-    /// Worth a thought.
-    Warn,
-    /// A start would fail.
-    Fail,
-}
-
-impl Verdict {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// One thing that was looked at. Its texts are one line each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    /// What was looked at.
-    pub name: &'static str,
-    /// Which address it is about, if it is about one.
-    pub about: Option<Target>,
-    /// What it means.
-    pub verdict: Verdict,
-    /// What was found.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
-
-impl Fact {
-    fn new(name: &'static str, verdict: Verdict, what: &str, remedy: Option<&str>) -> Self {
-        Self { name, about: None, verdict, what: one_line(what), remedy: remedy.map(one_line) }
-    }
-
-    fn ok(name: &'static str, what: &str) -> Self {
-        Self::new(name, Verdict::Ok, what, None)
-    }
-
-    fn warn(name: &'static str, what: &str, remedy: &str) -> Self {
-        Self::new(name, Verdict::Warn, what, Some(remedy))
-    }
-
-    fn fail(name: &'static str, what: &str, remedy: &str) -> Self {
-        Self::new(name, Verdict::Fail, what, Some(remedy))
-    }
-
-    /// From one of the program's messages, which end with the remedy where there is one.
-    fn message(name: &'static str, verdict: Verdict, line: &str) -> Self {
-        match line.rsplit_once("; ") {
-            Some((what, remedy)) => Self::new(name, verdict, what, Some(remedy)),
-            None => Self::new(name, verdict, line, Some("see Troubleshooting in README.md")),
-        }
-    }
-
-    fn about(self, target: &Target) -> Self {
-        Self { about: Some(target.clone()), ..self }
-    }
-}
 
 /// All facts.
 #[derive(Debug)]
@@ -244,7 +177,7 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
     match keys.map(|found| Ec2::new(&endpoint, found.keys, limits)) {
         Ok(Ok(ec2)) => {
             let interfaces = Interfaces::new(&question.root, metadata);
-            let (reached, told) = join(reach, addresses(&ec2, config, me.ok().as_ref(), &interfaces)).await;
+            let (reached, told) = join(reach, addresses::ask(&ec2, config, me.ok().as_ref(), &interfaces)).await;
             facts.extend(reachability(&reached));
             facts.extend(told);
         }
@@ -330,77 +263,6 @@ fn clock(ahead: Option<TimeDelta>) -> Fact {
         2..=CLOCK_TOLERANCE => Fact::ok("clock", &what),
         _ => Fact::warn("clock", &what, "set this machine's clock: EC2 refuses what is 5 minutes off, and each call is made twice then"),
     }
-}
-
-/// What EC2 tells of the addresses, and what it allows.
-async fn addresses(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces: &Interfaces) -> Vec<Fact> {
-    let seats = config.targets.iter().map(async |target| match me {
-        Some(me) => Some(interfaces.seat(me, target, &config.targets).await),
-        None => None,
-    });
-    let (described, seats) = join(ec2.describe(&config.targets), join_all(seats)).await;
-    let mut facts = Vec::new();
-    for ((target, address), seat) in config.targets.iter().zip(&described).zip(&seats) {
-        facts.push(holder(config, address, me).about(target));
-        facts.extend(seat.as_ref().map(|seat| place(seat, address.as_ref().ok(), me).about(target)));
-    }
-    facts.push(independence(&described, &seats, me));
-    let known = config.targets.iter().zip(&described).zip(seats);
-    let known = known.filter_map(|((target, address), seat)| Some((target, address.as_ref().ok()?, seat?.ok()?)));
-    facts.extend(permissions::ask(ec2, config, interfaces, &known.collect::<Vec<_>>()).await);
-    facts
-}
-
-fn is_here(address: &Address, me: Option<&InstanceId>) -> bool {
-    matches!(&address.association, Some(held) if me.is_some_and(|me| held.owner == Owner::Instance(me.clone())))
-}
-
-fn holder(config: &Config, address: &Result<Address, Error>, me: Option<&InstanceId>) -> Fact {
-    let address = match address {
-        Ok(address) => address,
-        Err(error) => return Fact::message("address", Verdict::Fail, &error.to_string()),
-    };
-    let id = address.allocation.as_ref().map_or_else(|| "no allocation id".to_owned(), ToString::to_string);
-    match &address.association {
-        None => Fact::ok("address", &format!("{id}, nobody has it")),
-        Some(_) if is_here(address, me) => Fact::ok("address", &format!("{id}, this instance has it")),
-        Some(held) if config.allow_reassociation => Fact::ok("address", &format!("{id}, {} has it", held.owner)),
-        Some(held) => Fact::fail(
-            "address",
-            &format!("{id}, {} has it, and ALLOW_REASSOCIATION=no forbids taking it", held.owner),
-            "release it there first",
-        ),
-    }
-}
-
-fn place(seat: &Result<Seat, String>, address: Option<&Address>, me: Option<&InstanceId>) -> Fact {
-    match seat {
-        Err(line) => Fact::message("interface", Verdict::Fail, line),
-        Ok(seat) if address.is_some_and(|address| is_here(address, me) && !is_mine(address, seat)) => {
-            Fact::warn("interface", &format!("belongs on {seat}, but is elsewhere on this instance"), "start moves it to where it belongs")
-        }
-        Ok(seat @ Seat { interface: None, .. }) => Fact::ok("interface", &format!("belongs on {seat}, whose primary interface takes it")),
-        Ok(seat) => Fact::ok("interface", &format!("belongs on {seat}")),
-    }
-}
-
-/// Whether this node reaches EC2 by another way than the address itself.
-fn independence(described: &[Result<Address, Error>], seats: &[Option<Result<Seat, String>>], me: Option<&InstanceId>) -> Fact {
-    let is_here = |(address, seat): (&Address, &Option<Result<Seat, String>>)| {
-        is_here(address, me) || matches!(seat, Some(Ok(seat)) if is_mine(address, seat))
-    };
-    let mut known = described.iter().zip(seats).filter_map(|(address, seat)| Some((address.as_ref().ok()?, seat)));
-    if known.any(is_here) {
-        return Fact::warn(
-            "route",
-            "whether EC2 is reached without the address is known only once the address is elsewhere",
-            "check again then; README, A way to the EC2 API that is not the Elastic IP",
-        );
-    }
-    if me.is_none() || described.iter().any(Result::is_err) {
-        return Fact::warn("route", "not known, for it is not known who has the address", MEND);
-    }
-    Fact::ok("route", "EC2 is reached without the address")
 }
 
 fn marks(config: &Config) -> Vec<Fact> {

@@ -91,15 +91,12 @@ pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
 /// What a stop comes to that is to leave the address for a peer and could not see where it is: this node claims it no more.
 fn hand_over(config: &Config, done: Result<Done, Trouble>) -> Result<Done, Trouble> {
     let marks = Marks::new(config.state_dir.clone());
-    let leave = |target: &Target, why: String| {
-        let before = marks.read(target);
-        match marks.change(target, before, before.after_stop(Some(Outcome::HandedOver))) {
-            Ok(()) => {
-                log::warn!("{target}: {why}; stays where it is until a peer takes it (RELEASE_ON_STOP=no)");
-                Ok(Outcome::HandedOver)
-            }
-            Err(error) => Err(format!("{why}; and the handover cannot be marked: {error}")),
+    let leave = |target: &Target, why: String| match marks.update(target, |memory| memory.after_stop(Some(Outcome::HandedOver))) {
+        Ok(()) => {
+            log::warn!("{target}: {why}; stays where it is until a peer takes it (RELEASE_ON_STOP=no)");
+            Ok(Outcome::HandedOver)
         }
+        Err(error) => Err(format!("{why}; and the handover cannot be marked: {error}")),
     };
     let (me, outcomes, trouble) = match done {
         Ok(done) => (done.me, done.outcomes, None),
@@ -149,8 +146,7 @@ fn remember_failures(config: &Config, done: Option<&Done>) {
         if stopped {
             continue;
         }
-        let before = marks.read(target);
-        if let Err(error) = marks.change(target, before, before.after_stop(None)) {
+        if let Err(error) = marks.update(target, |memory| memory.after_stop(None)) {
             log::warn!("{target}: the failed stop cannot be marked: {error}; status may still call it running");
         }
     }

@@ -178,6 +178,11 @@ impl Ec2 {
         targets.iter().map(take).map(|told| told.unwrap_or_else(|| Err(Error::malformed("it is short")))).collect()
     }
 
+    /// As [`Ec2::describe`], of one address.
+    pub async fn describe_one(&self, target: &Target) -> Result<Address, Error> {
+        self.describe_together(&[target]).await?.swap_remove(0)
+    }
+
     /// `targets` are all named in the same way.
     async fn describe_like(&self, targets: &[&Target]) -> Vec<Result<Address, Error>> {
         if targets.is_empty() {
@@ -186,14 +191,13 @@ impl Ec2 {
         match self.describe_together(targets).await {
             Ok(told) => told,
             Err(Error { kind: Kind::Refused(_), .. }) if targets.len() > 1 => {
-                let alone = targets.iter().map(async |target| self.describe_together(&[target]).await);
-                let alone = join_all(alone).await.into_iter();
-                alone.flat_map(|told| told.unwrap_or_else(|error| vec![Err(error)])).collect()
+                join_all(targets.iter().map(|target| self.describe_one(target))).await
             }
             Err(error) => targets.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
+    /// As many as were asked for.
     async fn describe_together(&self, targets: &[&Target]) -> Result<Vec<Result<Address, Error>>, Error> {
         let request = describe_request(targets);
         let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request.clone()).await).await?.told;

@@ -44,12 +44,11 @@ impl Interfaces {
         let Some(named) = &target.interface else { return Ok(seat(None, None)) };
         let attached = self.attached().await?;
         let (id, private) = self.find(named, attached)?;
-        for other in all.iter().filter(|other| other.name != target.name) {
-            let before = all.iter().position(|one| one == other) < all.iter().position(|one| one == target);
+        let before = all.iter().take_while(|other| *other != target);
+        for other in before.chain(all.iter().filter(|other| other.interface.is_none())) {
             let taken = match &other.interface {
                 None => attached.first().and_then(|primary| Some((primary.id.clone(), *primary.privates.first()?))),
-                Some(interface) if before => self.find(interface, attached).ok(),
-                Some(_) => None,
+                Some(interface) => self.find(interface, attached).ok(),
             };
             if taken.is_some_and(|taken| taken == (id.clone(), private)) {
                 return Err(format!("it would displace {other}, for both belong on {id} at {private}; name another interface for it"));

@@ -17,6 +17,7 @@ pub mod interfaces;
 pub mod journal;
 pub mod lsb;
 pub mod marks;
+pub mod memory;
 pub mod metadata;
 pub mod ocf;
 pub mod partition;

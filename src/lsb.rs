@@ -55,7 +55,9 @@ pub struct Report {
 }
 
 impl Report {
-    fn new(stdout: String, complaints: Vec<String>, code: impl Into<u8>) -> Self {
+    /// Without a line that explains what is right.
+    #[must_use]
+    pub fn new(stdout: String, complaints: Vec<String>, code: impl Into<u8>) -> Self {
         Self { stdout, complaints, notes: Vec::new(), code: code.into() }
     }
 

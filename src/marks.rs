@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::address::Target;
-use crate::plan::Memory;
+use crate::memory::Memory;
 
 /// The folder of the marks: an empty file for each thing that is remembered of an address, so that none can be half written.
 #[derive(Clone, Debug)]
@@ -37,6 +37,12 @@ impl Marks {
             self.put(&self.stop_failed(target), to.stop_failed)?;
         }
         Ok(())
+    }
+
+    /// Changes what is remembered of an address now. The error is that of [`Marks::change`].
+    pub fn update(&self, target: &Target, to: impl FnOnce(Memory) -> Memory) -> Result<(), String> {
+        let from = self.read(target);
+        self.change(target, from, to(from))
     }
 
     fn put(&self, path: &Path, stands: bool) -> Result<(), String> {

@@ -100,10 +100,8 @@ pub fn is_agent(program: Option<&OsString>) -> bool {
 pub fn run(arguments: Vec<OsString>, environment: Environment) -> Report {
     let (operation, invocation) = match parse(arguments, environment) {
         Ok(understood) => understood,
-        Err(Without::Told(stdout)) => return Report { stdout, complaints: vec![], notes: vec![], code: Code::Success.into() },
-        Err(Without::Wrong(code, line)) => {
-            return Report { stdout: String::new(), complaints: vec![line], notes: vec![], code: code.into() };
-        }
+        Err(Without::Told(stdout)) => return Report::new(stdout, vec![], Code::Success),
+        Err(Without::Wrong(code, line)) => return Report::new(String::new(), vec![line], code),
     };
     if operation == (Operation::Validate { deep: false }) {
         return validated(command::validate(&invocation));
@@ -117,7 +115,7 @@ pub fn run(arguments: Vec<OsString>, environment: Environment) -> Report {
 
 fn validated(validated: Result<(), Trouble>) -> Report {
     match validated {
-        Ok(()) => Report { stdout: String::new(), complaints: vec![], notes: vec![], code: Code::Success.into() },
+        Ok(()) => Report::new(String::new(), vec![], Code::Success),
         Err(trouble) => {
             let code = troubled(&trouble);
             Report { stdout: String::new(), code: code.into(), ..lsb::report(Action::Status, Err(trouble)) }

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use stage::{Answer, Fault, IP, ME, NOBODY, PEER, Stage, allocation, each_at_once, item, wait_for};
+use stage::{Answer, Fault, IP, ME, NOBODY, PEER, Stage, each_at_once, mine, wait_for};
 
 const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
 const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
@@ -15,15 +15,6 @@ const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n
 const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
 const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
 const UNKNOWN: &str = "unknown\n";
-
-fn mine(fields: &[(&str, &str)]) -> String {
-    let allocation = allocation(IP);
-    let right =
-        [("publicIp", IP), ("allocationId", allocation.as_str()), ("instanceId", ME), ("associationId", "eipassoc-00000000000000001")];
-    let fields: Vec<_> =
-        right.map(|(name, value)| (name, fields.iter().find(|(other, _)| *other == name).map_or(value, |(_, value)| *value))).to_vec();
-    item(&fields)
-}
 
 const LIMIT: &str = "0.4";
 

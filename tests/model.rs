@@ -2,7 +2,7 @@
 //!
 //! A process asks its plan for the next call, EC2 does the call or not, and some time later the process learns what came of it,
 //! or never does. Anything may happen between two of these, for as long as it takes: so every pause and every race is a history.
-//! The comments name the line to break in src/plan.rs to see a property fail.
+//! The comments name the line to break, in src/plan.rs or src/memory.rs, to see a property fail.
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use elastic_ip::address::{AssociationId, InstanceId, Seat};
 use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
-use elastic_ip::plan::{LetGo, Memory, Outcome, Release, Take, Takeover, is_mine};
+use elastic_ip::memory::Memory;
+use elastic_ip::plan::{LetGo, Outcome, Release, Take, Takeover, is_mine};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};

@@ -4,7 +4,6 @@
 
 mod stage;
 
-use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -75,17 +74,12 @@ impl Held {
     fn pause_while_a_peer_takes_over(self) -> (Stage, Ended) {
         let Self { stage, running, let_go, _metadata } = self;
         running.send(Signal::SIGSTOP);
-        wait_for("the pause", || state(&running) == 'T');
+        wait_for("the pause", || running.is_stopped());
         stage.ec2.give(IP, PEER);
         let_go.send(()).unwrap();
         running.send(Signal::SIGCONT);
         (stage, running.end())
     }
-}
-
-fn state(running: &Running) -> char {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
-    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }
 
 // P9.

@@ -4,7 +4,6 @@
 
 mod stage;
 
-use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -147,7 +146,7 @@ fn paused_while_a_peer_takes_over(stage: &Stage, action: &str) -> Ended {
     let running = stage.call([action]).spawn();
     wait_for("the question", || wire.requests() == 1);
     running.send(Signal::SIGSTOP);
-    wait_for("the pause", || state(&running) == 'T');
+    wait_for("the pause", || running.is_stopped());
     release.send(()).unwrap();
     wait_for("EC2's answer", || stage.ec2.actions() == ["DescribeAddresses"]);
     stage.ec2.give(IP, PEER);
@@ -173,11 +172,6 @@ fn a_start_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer
     ended.complains_once_of(&[IP, PEER, "took it while this start was held up"]);
     assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DescribeAddresses"]);
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
-}
-
-fn state(running: &Running) -> char {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
-    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }
 
 #[test]

@@ -49,11 +49,14 @@ def repack(deb, folder, change):
     return made
 
 
-def raise_version(contents):
+def append_to_version(contents, text):
     control = contents / "DEBIAN/control"
-    text = control.read_text()
-    version = next(line for line in text.splitlines() if line.startswith("Version: "))
-    control.write_text(text.replace(version, f"{version}+1"))
+    lines = control.read_text().splitlines()
+    control.write_text("".join(f"{line}{text if line.startswith('Version: ') else ''}\n" for line in lines))
+
+
+def raise_version(contents):
+    append_to_version(contents, "+1")
 
 
 @pytest.fixture(scope="session")

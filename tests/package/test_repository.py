@@ -4,21 +4,14 @@ import gzip
 import subprocess
 
 import pytest
-from conftest import REPOSITORY, repack
+from conftest import REPOSITORY, append_to_version, repack
 
 FOLDER = "/srv/elastic-ip"
 
 
-def lower_version(contents):
-    control = contents / "DEBIAN/control"
-    text = control.read_text()
-    version = next(line for line in text.splitlines() if line.startswith("Version: "))
-    control.write_text(text.replace(version, f"{version}~previous"))
-
-
 @pytest.fixture(scope="session")
 def older_deb(deb, tmp_path_factory):
-    return repack(deb, tmp_path_factory.mktemp("previous"), lower_version)
+    return repack(deb, tmp_path_factory.mktemp("previous"), lambda contents: append_to_version(contents, "~previous"))
 
 
 def publish(root, *debs):

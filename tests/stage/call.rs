@@ -158,6 +158,12 @@ impl Running {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// Whether it was stopped (SIGSTOP), and has stopped.
+    pub fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit(") ").next().unwrap().starts_with('T')
+    }
+
     /// Waits for the end, and checks what holds for every call.
     pub fn end(self) -> Ended {
         let ended = self.reap();

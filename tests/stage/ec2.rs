@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::{body_string_contains, method};
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
-use super::ME;
+use super::{IP, ME};
 
 /// One call that EC2 was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +132,16 @@ struct Held {
 
 /// The owner of each address.
 type Owners = BTreeMap<String, Option<Held>>;
+
+/// The item of [`IP`](super::IP) as [`ME`](super::ME) has it, but for these fields.
+pub fn mine(fields: &[(&str, &str)]) -> String {
+    let allocation = allocation(IP);
+    let right =
+        [("publicIp", IP), ("allocationId", allocation.as_str()), ("instanceId", ME), ("associationId", "eipassoc-00000000000000001")];
+    let fields: Vec<_> =
+        right.map(|(name, value)| (name, fields.iter().find(|(other, _)| *other == name).map_or(value, |(_, value)| *value))).to_vec();
+    item(&fields)
+}
 
 #[derive(Debug)]
 struct World {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use call::{Call, Ended, Running, bare};
-pub use ec2::{Answer, ETH0, ETH1, Ec2, Request, allocation, item, privates};
+pub use ec2::{Answer, ETH0, ETH1, Ec2, Request, allocation, item, mine, privates};
 pub use metadata::{Metadata, TOKEN};
 pub use wire::{Fault, Wire};
 
