@@ -1,4 +1,4 @@
-"""The three actions of the README's policy, which `elastic-ip policy` prints, are what the program needs: no less and no more.
+"""The policies of the README and of `elastic-ip policy` are what the program needs: no less and no more.
 
 moto runs in its IAM mode, in which it checks each request's signature and its user's policy.
 """
@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = REPOSITORY / "target" / "debug" / "elastic-ip"
 REGION = "eu-west-1"
 ADDRESS = "203.0.113.25"
+OTHER_ADDRESS = "203.0.113.26"
 ACTIONS = {"ec2:DescribeAddresses", "ec2:AssociateAddress", "ec2:DisassociateAddress"}
 # The user by whom the test itself looks at EC2.
 OBSERVER = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -55,7 +56,7 @@ class Ec2:
         self.endpoint = f"http://127.0.0.1:{port}"
         with open(log, "wb") as out:
             self.server = subprocess.Popen(
-                [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+                [sys.executable, Path(__file__).with_name("ec2_with_arns.py"), "-H", "127.0.0.1", "-p", str(port)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         try:
             self.iam = self.connect("iam", ("none", "none"))
@@ -65,7 +66,8 @@ class Ec2:
             instances = self.observer.run_instances(
                 ImageId=image, InstanceType="t3.micro", MinCount=2, MaxCount=2)["Instances"]
             self.instance, self.peer = (instance["InstanceId"] for instance in instances)
-            self.allocation = self.observer.allocate_address(Domain="vpc", Address=ADDRESS)["AllocationId"]
+            self.allocation, self.other_allocation = (
+                self.observer.allocate_address(Domain="vpc", Address=address)["AllocationId"] for address in (ADDRESS, OTHER_ADDRESS))
         except BaseException:
             self.close()
             raise
@@ -102,22 +104,49 @@ class Ec2:
         with urllib.request.urlopen(request) as answer:
             assert answer.status == 200
 
-    def owner(self) -> str | None:
-        return self.observer.describe_addresses(PublicIps=[ADDRESS])["Addresses"][0]["InstanceId"] or None
+    def owner(self, address: str = ADDRESS) -> str | None:
+        return self.observer.describe_addresses(PublicIps=[address])["Addresses"][0].get("InstanceId") or None
 
-    def give_to(self, instance: str):
+    def give_to(self, instance: str, allocation: str | None = None):
         self.observer.associate_address(
-            AllocationId=self.allocation, InstanceId=instance, AllowReassociation=True)
+            AllocationId=allocation or self.allocation, InstanceId=instance, AllowReassociation=True)
 
     def close(self):
         self.server.kill()
         self.server.wait()
 
 
+def resources(document: dict) -> list[tuple[str, str]]:
+    """The resource types that a policy names for each action."""
+    return [(action, arn.split(":")[5].split("/")[0]) for statement in document["Statement"] for action in statement["Action"]
+            for arn in statement["Resource"] if arn != "*"]
+
+
+def without_resource(document: dict, action: str, kind: str) -> dict:
+    reduced = json.loads(json.dumps(document))
+    for statement in reduced["Statement"]:
+        if action in statement["Action"]:
+            statement["Resource"] = [arn for arn in statement["Resource"] if f":{kind}/" not in arn]
+    return reduced
+
+
+def narrow_policy(agent) -> dict:
+    """What the program prints for an address that is named by its allocation id."""
+    assert PROGRAM.exists(), f"{PROGRAM} is missing: run `cargo build`"
+    agent.configure(("none", "none"))
+    printed = agent(agent.ec2.allocation, "policy")
+    assert printed.returncode == 0, printed.stderr
+    return json.loads(printed.stdout)
+
+
 @pytest.fixture(scope="module")
 def ec2(tmp_path_factory):
     ec2 = Ec2(tmp_path_factory.mktemp("moto") / "log")
     ec2.keys = {"all": ec2.user(policy())} | {action: ec2.user(without(action)) for action in ACTIONS}
+    narrow = narrow_policy(Agent(ec2, tmp_path_factory.mktemp("root")))
+    ec2.keys["narrow"] = ec2.user(narrow)
+    for action, kind in resources(narrow):
+        ec2.keys[action, kind] = ec2.user(without_resource(narrow, action, kind))
     ec2.enforce()
     yield ec2
     ec2.close()
@@ -144,9 +173,9 @@ class Agent:
             (self.root / path).write_text(text)
             (self.root / path).chmod(0o600)
 
-    def __call__(self, action: str) -> subprocess.CompletedProcess:
+    def __call__(self, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [PROGRAM, "--root", self.root, action], capture_output=True, text=True, timeout=150,
+            [PROGRAM, "--root", self.root, *words], capture_output=True, text=True, timeout=150,
             stdin=subprocess.DEVNULL, env={"HOME": "/root", "PATH": os.environ["PATH"]})
 
 
@@ -233,6 +262,52 @@ def test_the_program_prints_the_policy(ec2, agent):
     printed = agent("policy")
     assert printed.returncode == 0
     assert json.loads(printed.stdout) == policy()
+
+
+def test_the_printed_policy_for_one_address_suffices_for_it(ec2, agent):
+    for name in (ADDRESS, ec2.allocation):
+        agent.configure(ec2.keys["narrow"], ELASTIC_IP=name)
+        ec2.give_to(ec2.peer)
+        assert agent("status").returncode == 3
+        assert agent("start").returncode == 0
+        assert ec2.owner() == ec2.instance
+        assert agent("status").returncode == 0
+        checked = agent("check")
+        assert set(permissions(checked).values()) == {"ok"}, checked.stdout
+        assert checked.returncode == 0
+        assert ec2.owner() == ec2.instance
+        assert agent("stop").returncode == 0
+        assert ec2.owner() is None
+        assert agent("status").returncode == 3
+
+
+def test_the_printed_policy_for_one_address_allows_no_other(ec2, agent):
+    agent.configure(ec2.keys["narrow"], ELASTIC_IP=OTHER_ADDRESS)
+    ec2.give_to(ec2.peer, ec2.other_allocation)
+    assert agent("status").returncode == 3
+    done = agent("start")
+    assert done.returncode == 1
+    assert refused(done, "ec2:AssociateAddress"), done.stderr
+    assert ec2.owner(OTHER_ADDRESS) == ec2.peer
+    assert permissions(agent("check"))["may-associate"] == "fail"
+
+    ec2.give_to(ec2.instance, ec2.other_allocation)
+    done = agent("stop")
+    assert done.returncode == 1
+    assert refused(done, "ec2:DisassociateAddress"), done.stderr
+    assert ec2.owner(OTHER_ADDRESS) == ec2.instance
+
+
+@pytest.mark.parametrize("action, kind", [
+    ("ec2:AssociateAddress", "elastic-ip"), ("ec2:AssociateAddress", "instance"), ("ec2:AssociateAddress", "network-interface"),
+    ("ec2:DisassociateAddress", "elastic-ip"), ("ec2:DisassociateAddress", "network-interface")])
+def test_the_printed_policy_for_one_address_names_no_resource_in_vain(ec2, agent, action, kind):
+    agent.configure(ec2.keys[action, kind])
+    start = agent("start")
+    assert said(start) == (not_mapped(ec2) if action == "ec2:AssociateAddress" else mapped(ec2))
+    done = start if action == "ec2:AssociateAddress" else agent("stop")
+    assert done.returncode == 1
+    assert refused(done, action), done.stderr
 
 
 def permissions(done: subprocess.CompletedProcess) -> dict[str, str]:
