@@ -124,9 +124,28 @@ fn what_would_change_something_is_not_rehearsed_where_dry_runs_are_not_heeded() 
     let stage = ready();
     stage.ec2.ignore_dry_run();
     let ended = stage.run(["check"]);
-    has(&ended, "fail", "may-describe", &["does not heed DryRun"]);
-    has(&ended, "warn", "may-associate", &["could not be tried"]);
+    for name in ["may-associate", "may-disassociate"] {
+        has(&ended, "warn", name, &["could not be tried", "does not heed DryRun", "see a start and a stop work"]);
+    }
+    others_are_ok(&ended, &["may-associate", "may-disassociate"]);
+    assert_eq!(ended.code(), 0);
     assert!(stage.ec2.requests().iter().all(|request| matches!(request.action.as_str(), "" | "DescribeAddresses")));
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
+}
+
+#[test]
+fn eucalyptus_which_knows_no_dry_runs_can_be_ready() {
+    let stage = ready();
+    stage.ec2.be_eucalyptus();
+    stage.unset("AWS_ENDPOINT_URL_EC2");
+    stage.configure(&format!("EC2_URL={}/services/compute", stage.ec2.url()));
+    let ended = stage.run(["check"]);
+    has(&ended, "ok", "address 203.0.113.25", &["no allocation id", PEER]);
+    has(&ended, "warn", "may-associate", &["could not be tried: ", "InvalidParameterValue"]);
+    has(&ended, "warn", "may-disassociate", &["could not be tried: ", "InvalidParameterValue"]);
+    others_are_ok(&ended, &["may-associate", "may-disassociate"]);
+    assert_eq!(ended.code(), 0);
+    assert_eq!(changes(&stage), []);
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
 }
 

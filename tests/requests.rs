@@ -123,26 +123,6 @@ fn restart_never_releases_first() {
 }
 
 #[test]
-fn where_addresses_have_no_ids_they_are_named_by_themselves_and_only_when_mine() {
-    let stage = Stage::with_the_address_at_the_peer();
-    stage.ec2.forget_ids();
-    stage.run(["stop"]).says("elastic-ip remapper: I do not have 203.0.113.25\n", 0);
-    assert_eq!(sent(&stage), [describe()]);
-    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
-
-    stage.run(["start"]).says(&format!("elastic-ip remapper: IP {IP} associated with {ME}\n"), 0);
-    // An acknowledgement that names nothing is believed only when a describe shows the address here.
-    let associate = ("AssociateAddress".to_owned(), parameters(&[("InstanceId", ME), ("PublicIp", IP)]));
-    assert_eq!(sent(&stage)[1..], [describe(), associate, describe()]);
-    stage.run(["status"]).says(&format!("elastic-ip remapper: I have {IP}\nrunning\n"), 0);
-
-    let before = sent(&stage).len();
-    stage.run(["stop"]).says(&format!("elastic-ip remapper: IP {IP} disowned\n"), 0);
-    assert_eq!(sent(&stage)[before..], [describe(), ("DisassociateAddress".to_owned(), parameters(&[("PublicIp", IP)]))]);
-    stage.run(["status"]).says(&format!("elastic-ip remapper: I do not have {IP}\nstopped\n"), 3);
-}
-
-#[test]
 fn a_dry_run_tells_what_it_would_call_and_calls_nothing_that_changes_anything() {
     for (action, owner, told) in [
         ("start", PEER, vec!["would call AssociateAddress", PEER, ME]),

@@ -11,15 +11,26 @@ use crate::interfaces::Interfaces;
 const DESCRIBE: &str = "may-describe";
 const ASSOCIATE: &str = "may-associate";
 const DISASSOCIATE: &str = "may-disassociate";
+/// What to do where there is no `DryRun`, as on Eucalyptus.
+const TRY: &str = "see a start and a stop work before you rely on them";
 
 /// Tries each call for each address that EC2 knows. One that could change something is tried only once EC2 has shown that it
 /// heeds `DryRun`.
 pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(&Target, &Address, Seat)]) -> Vec<Fact> {
-    let Some(first) = config.targets.first() else { return Vec::new() };
-    if let Err(error) = ec2.may_describe(first).await {
-        return vec![Fact::message(DESCRIBE, Verdict::Fail, &error.to_string()), untried(ASSOCIATE), untried(DISASSOCIATE)];
-    }
+    let described = known.first().map(|(target, ..)| *target);
+    let Some(first) = described.or(config.targets.first()) else { return Vec::new() };
     let mut facts = vec![Fact::ok(DESCRIBE, "allowed")];
+    match (ec2.may_describe(first).await, described) {
+        (Ok(()), _) => {}
+        // It has just been described without DryRun.
+        (Err(error), Some(_)) => {
+            facts.extend([ASSOCIATE, DISASSOCIATE].map(|name| Fact::warn(name, &format!("could not be tried: {error}"), TRY)));
+            return facts;
+        }
+        (Err(error), None) => {
+            return vec![Fact::message(DESCRIBE, Verdict::Fail, &error.to_string()), untried(ASSOCIATE), untried(DISASSOCIATE)];
+        }
+    }
     let tried = join_all(known.iter().map(async |(target, address, seat)| {
         let (associate, disassociate) = join(associate(ec2, config, interfaces, address, seat), disassociate(ec2, config, address)).await;
         [associate.about(target), disassociate.about(target)]

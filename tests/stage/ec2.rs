@@ -182,6 +182,10 @@ impl World {
 
     fn perform(&mut self, request: &Request) -> Answer {
         let parameter = |name: &str| request.parameters.get(name).map(String::as_str);
+        let known = |name: &String| matches!(name.as_str(), "InstanceId" | "PublicIp") || name.starts_with("PublicIp.");
+        if !self.ids && !request.parameters.keys().all(known) {
+            return Answer::error(400, "InvalidParameterValue");
+        }
         if self.heeds_dry_run && parameter("DryRun") == Some("true") {
             let named = parameter("InstanceId") == Some(ME);
             return if named && self.two_interfaces {
@@ -240,14 +244,14 @@ impl World {
         }
     }
 
-    /// All that are asked for, in EC2's own order; one that is unknown spoils the whole.
+    /// All that are asked for, in EC2's own order; one that is unknown spoils the whole, or is passed over by Eucalyptus.
     fn describe(&self, request: &Request) -> Answer {
         let asked = |kind: &str| {
             let named = request.parameters.iter().filter(|(name, _)| name.starts_with(kind));
             named.map(|(_, value)| value.clone()).collect::<Vec<_>>()
         };
         let (ips, ids) = (asked("PublicIp."), asked("AllocationId."));
-        if ips.iter().any(|ip| !self.owners.contains_key(ip)) {
+        if self.ids && ips.iter().any(|ip| !self.owners.contains_key(ip)) {
             return Answer::error(400, "InvalidAddress.NotFound");
         }
         if ids.iter().any(|id| !self.owners.keys().any(|ip| allocation(ip) == *id)) {
@@ -275,7 +279,7 @@ impl World {
             }
             Some(held) => fields.push(("instanceId", &held.owner)),
             None if self.ids => {}
-            // So EC2-Classic and Eucalyptus show an address that nobody has.
+            // So EC2-Classic and Eucalyptus 4.0 show an address that nobody has.
             None => fields.push(("instanceId", "")),
         }
         item(&fields)
@@ -331,8 +335,9 @@ impl Ec2 {
         self.server.uri()
     }
 
-    /// Takes ids away from addresses and associations.
-    pub fn forget_ids(&self) {
+    /// From now on it is Eucalyptus without VPC: addresses and associations have no ids, and a parameter that is not known spoils the
+    /// call (<https://github.com/eucalyptus/eucalyptus/tree/maint-4.4/clc/modules>: `AddressManager`, `ComputeQueryBinding`).
+    pub fn be_eucalyptus(&self) {
         self.world.lock().unwrap().ids = false;
     }
 
