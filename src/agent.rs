@@ -16,7 +16,7 @@ use crate::plan::{LetGo, Outcome, Release, Take, Takeover, is_mine};
 use crate::retry::{self, Deadline, Transient};
 
 /// How old a describe may be for a takeover to rely on it. A peer takes longer to find this node dead.
-const FRESH: Duration = Duration::from_secs(1);
+pub const FRESH: Duration = Duration::from_secs(1);
 
 /// How to act.
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +223,12 @@ impl Agent {
                             return Ok(Ok(Outcome::Mine));
                         }
                         Err(error) if plan.failed(&error) => refused = Some(error),
+                        Err(error) if error.kind == Kind::Throttled => {
+                            let left = FRESH.saturating_sub(told.at.elapsed()).min(self.deadline.left());
+                            if !retry::press(left, &format!("start of {target}"), &error).await {
+                                return Err(error);
+                            }
+                        }
                         Err(error) => return Err(error),
                     }
                 }

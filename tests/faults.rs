@@ -185,10 +185,22 @@ fn a_throttled_change_is_made_later() {
 }
 
 #[test]
+fn a_throttled_takeover_is_tried_often_while_ec2s_word_is_fresh_and_then_rarely() {
+    let stage = Stage::with_the_address_at_the_peer();
+    stage.configure("START_TIMEOUT=6");
+    stage.ec2.answer("AssociateAddress", Answer::error(503, "RequestLimitExceeded"));
+    stage.run(["start"]).says(NOT_MAPPED, 1);
+    let actions = stage.ec2.actions();
+    let tries: Vec<usize> = actions.split(|action| action == "DescribeAddresses").skip(1).map(<[String]>::len).collect();
+    assert!(tries[0] > 5 && tries[0] <= 40, "{actions:?}");
+    assert!((2..=6).contains(&tries.len()), "{actions:?}");
+}
+
+#[test]
 fn a_start_that_had_to_wait_looks_again_and_leaves_the_address_to_whoever_has_taken_it_since() {
     let third = "i-0cccccccccccccccc";
     let stage = Stage::with_the_address_at_the_peer();
-    // The pauses between two tries grow to 4 s; when they have come to more than one, EC2's word is too old to act on.
+    // It presses for a second; then EC2's word is too old to act on.
     stage.ec2.answer("AssociateAddress", Answer::error(503, "RequestLimitExceeded"));
     let running = stage.call(["start"]).spawn();
     wait_for("the change", || !stage.ec2.changes().is_empty());

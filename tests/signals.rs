@@ -85,7 +85,7 @@ fn a_signal_ends_the_search_for_the_own_id_at_once() {
 #[test]
 fn a_signal_ends_the_pause_between_two_tries_at_once() {
     let stage = Stage::with_the_address_at_the_peer();
-    // Throttling makes the longest pauses, of up to 4 s.
+    // Throttling makes the longest pauses.
     stage.ec2.answer("", stage::Answer::error(503, "RequestLimitExceeded"));
     let running = stage.call(["start"]).spawn();
     wait_for("two tries", || stage.ec2.actions().len() >= 2);
