@@ -398,7 +398,7 @@ impl<'a> Settings<'a> {
             allow_reassociation,
             release_on_stop,
             timeouts: Timeouts {
-                start: self.seconds("START_TIMEOUT", 120)?,
+                start: self.seconds("START_TIMEOUT", 3600)?,
                 stop: self.seconds("STOP_TIMEOUT", 10)?,
                 status: self.seconds("STATUS_TIMEOUT", 5)?,
             },
