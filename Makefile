@@ -1,6 +1,6 @@
 # The README's two commands are `make demo` and `make test`; `make check` is for daily work.
 
-.PHONY: demo test check setup deb apt-repo clean
+.PHONY: demo test check bench bench-quick setup deb apt-repo clean
 .NOTPARALLEL:
 
 # Shows a failover and a failback of two nodes with real Heartbeat. Needs root.
@@ -18,6 +18,16 @@ check:
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
 	cargo test --locked --quiet
 	tests/scripts
+
+# Measures calls, zones and failovers, and writes docs/performance.md. Needs root and a quiet machine.
+bench: setup deb
+	bench/setup
+	bench/run
+
+# Measures little, and fails where the program is slower than it should be beside something else. Needs root.
+bench-quick: setup deb
+	bench/setup
+	bench/run --quick
 
 # Installs what building and testing need, with apt and pip. Needs root.
 setup:

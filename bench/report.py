@@ -1,0 +1,67 @@
+"""docs/performance.md, its plots and the README's figures, rendered out of bench/results."""
+
+import importlib
+import re
+import sys
+
+import record
+
+# Each is a module beside this one with `section(figures) -> str`, which embeds `NAME.svg`, and
+# `plot(figures, path)`. One with `summary(figures) -> str` has a say in the README, too.
+PARTS = ("calls", "zone", "failovers")
+PAGE = record.REPOSITORY / "docs" / "performance.md"
+README = record.REPOSITORY / "README.md"
+BLOCK = re.compile(r"(<!-- bench/report -->\n).*?(<!-- its end -->\n)", re.DOTALL)
+HEAD = """# How fast it is
+
+`make bench` measures all of this, on Debian 12, as root, within half an hour, and writes this page; `bench/run NAME` measures one
+part of it. `bench/report` renders it again out of what is kept in `bench/results`. What is slower than it should be by a ratio
+to something else in the same run fails `make bench-quick`, and with it `make test`.
+"""
+
+
+def measured() -> dict[str, tuple[dict, dict]]:
+    return {part: kept for part in PARTS if (kept := record.load(part))}
+
+
+def page(kept: dict) -> str:
+    parts = [HEAD]
+    for name, (about, figures) in kept.items():
+        busy = f" **The machine was busy (load {about['load']}): figures of a trial.**" if about["load"] > record.QUIET else ""
+        parts.append(importlib.import_module(name).section(figures).strip() + "\n")
+        parts.append(f"Measured on {about['date']} by `bench/run {name}` in {about['seconds']} s, at commit {about['commit']}, "
+                     f"on {about['machine']}.{busy}\n")
+    return "\n".join(parts)
+
+
+def readme(kept: dict, text: str) -> str:
+    modules = [(importlib.import_module(name), figures) for name, (_, figures) in kept.items()]
+    told = "\n".join(module.summary(figures).strip() + "\n" for module, figures in modules if hasattr(module, "summary"))
+    return BLOCK.sub(lambda block: block[1] + told + block[2], text)
+
+
+def rendered(kept: dict) -> dict:
+    """The text of each document."""
+    return {PAGE: page(kept), README: readme(kept, README.read_text())}
+
+
+def draw(kept: dict):
+    import matplotlib
+    # The same figures make the same file.
+    matplotlib.rcParams.update({"svg.hashsalt": "elastic-ip", "svg.fonttype": "none", "font.family": "sans-serif"})
+    for name, (_, figures) in kept.items():
+        importlib.import_module(name).plot(figures, PAGE.parent / f"{name}.svg")
+
+
+def main():
+    kept = measured()
+    stale = [path for path, text in rendered(kept).items() if not path.exists() or path.read_text() != text]
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(f"bench/report: not what bench/results says: {' '.join(map(str, stale))}; run bench/report" if stale else 0)
+    for path, text in rendered(kept).items():
+        path.write_text(text)
+    draw(kept)
+
+
+if __name__ == "__main__":
+    main()
