@@ -122,12 +122,14 @@ class Network:
 
 
 def run(*command: str):
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr}")
 
 
 def make_certificate() -> Path:
     """EC2's, with its key; `authority.pem` has signed it, and is among the system's in `authorities.pem`."""
-    make = ("openssl", "req", "-quiet", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    make = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     authority, key, certificate = PLACE / "authority.pem", PLACE / "authority.key", PLACE / "ec2.pem"
     run(*make, "-subj", "/CN=the bench", "-keyout", str(key), "-out", str(authority))
     run(*make, "-subj", "/CN=EC2", "-CA", str(authority), "-CAkey", str(key), "-extensions", "usr_cert",

@@ -7,7 +7,7 @@ import sys
 import record
 
 # Each is a module beside this one with `section(figures) -> str`, which embeds `NAME.svg`, and
-# `plot(figures, path)`. One with `summary(figures) -> str` has a say in the README, too.
+# `plot(figures, path)`, and only that imports matplotlib. One with `summary(figures) -> str` has a say in the README, too.
 PARTS = ("calls", "zone", "failovers")
 PAGE = record.REPOSITORY / "docs" / "performance.md"
 README = record.REPOSITORY / "README.md"

@@ -6,6 +6,7 @@ A line on stdin is the round trip from then on, in seconds.
 """
 
 import collections
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -45,7 +46,9 @@ def carry(one: int, other: int):
             print(flush=True)
         while held and held[0][0] <= time.monotonic():
             _, tun, packet = held.popleft()
-            os.write(tun, packet)
+            # An interface that is not up takes none.
+            with contextlib.suppress(OSError):
+                os.write(tun, packet)
 
 
 def main():

@@ -7,7 +7,7 @@ import pytest
 from documents import REPOSITORY, Document, quotes, rows
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/heartbeat.md", "docs/keepalived.md", "docs/migrating.md",
-             "docs/monit.md", "docs/pacemaker.md", "docs/reliability.md", "SECURITY.md", "etc/ha.d/authkeys.md"]
+             "docs/monit.md", "docs/pacemaker.md", "docs/performance.md", "docs/reliability.md", "SECURITY.md", "etc/ha.d/authkeys.md"]
 
 
 def test_no_document_is_forgotten():
@@ -40,7 +40,7 @@ def test_every_file_of_this_repository_that_a_document_names_exists(name):
     document = Document(name)
     commands = " ".join(block.text for block in document.blocks).split()
     for word in {word for quote in quotes(document.prose) for word in quote.split()} | set(commands):
-        if re.match(r"(src|tests|debian|docs|man|etc|\.ci)/", word):
+        if re.match(r"(src|tests|bench|debian|docs|man|etc|\.ci)/", word):
             assert (REPOSITORY / word).exists(), word
 
 

@@ -110,12 +110,12 @@ def test_the_program_explains_itself(machine, command, word):
     assert word in said.stdout and said.code == 0
 
 
-@pytest.mark.parametrize("command", ["tests/setup", "tests/run", "tests/cluster/run", "tests/cluster/demo"])
+@pytest.mark.parametrize("command", ["tests/setup", "tests/run", "tests/cluster/run", "tests/cluster/demo", "bench/setup", "bench/run"])
 def test_what_needs_root_says_so_to_anybody_else(command):
     # In a user namespace of its own, root is nobody.
     done = subprocess.run(["unshare", "--user", REPOSITORY / command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stdout == "" and re.fullmatch(r"tests/\S+: needs root .*\n", done.stderr)
+    assert done.stdout == "" and re.fullmatch(r"(tests|bench)/\S+: needs root .*\n", done.stderr)
 
 
 def test_every_command_that_the_readme_promises_to_ask_for_root_starts_with_one_that_does():

@@ -1,0 +1,39 @@
+"""docs/performance.md and the README's figures are what the bench measured."""
+
+import sys
+
+import pytest
+
+from documents import REPOSITORY
+
+
+@pytest.fixture
+def report(monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "bench")
+    yield __import__("report")
+    for name in ("report", "record"):
+        del sys.modules[name]
+
+
+def test_the_documents_show_the_figures_that_are_kept(report):
+    rendered = report.rendered(report.measured())
+    assert len(rendered) == 2
+    assert {path: path.read_text() for path in rendered} == rendered
+
+
+def test_another_figure_makes_other_documents(report):
+    kept = report.measured()
+    for setting in kept["calls"][1]["settings"]:
+        for actions in setting["times"].values():
+            for times in actions.values():
+                times["wall"]["median"] += 1000
+    rendered = report.rendered(kept)
+    assert all(path.read_text() != text for path, text in rendered.items())
+
+
+def test_each_part_has_its_plot_and_is_on_the_page(report):
+    text = report.PAGE.read_text()
+    assert "calls" in report.measured()
+    for part in report.measured():
+        assert (report.PAGE.parent / f"{part}.svg").read_text().startswith("<?xml")
+        assert f"]({part}.svg)" in text
