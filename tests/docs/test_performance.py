@@ -2,26 +2,19 @@
 
 import sys
 
-import pytest
-
 from documents import REPOSITORY
 
-
-@pytest.fixture
-def report(monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY / "bench")
-    yield __import__("report")
-    for name in ("report", "record"):
-        del sys.modules[name]
+sys.path.append(str(REPOSITORY / "bench"))
+import report
 
 
-def test_the_documents_show_the_figures_that_are_kept(report):
+def test_the_documents_show_the_figures_that_are_kept():
     rendered = report.rendered(report.measured())
     assert len(rendered) == 2
     assert {path: path.read_text() for path in rendered} == rendered
 
 
-def test_another_figure_makes_other_documents(report):
+def test_another_figure_makes_other_documents():
     kept = report.measured()
     for setting in kept["calls"][1]["settings"]:
         for actions in setting["times"].values():
@@ -31,7 +24,7 @@ def test_another_figure_makes_other_documents(report):
     assert all(path.read_text() != text for path, text in rendered.items())
 
 
-def test_each_part_has_its_plot_and_is_on_the_page(report):
+def test_each_part_has_its_plot_and_is_on_the_page():
     text = report.PAGE.read_text()
     assert "calls" in report.measured()
     for part in report.measured():
