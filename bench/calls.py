@@ -52,7 +52,7 @@ SLOW_EVERY = 7
 # What `--quick` demands: at most so often the limit's time where round trips are what costs, at least so often faster than awseip
 # where they cost nothing, and exactly so many requests.
 QUICK_ROUNDS = 11
-MOST_OF_LIMIT, LEAST_OF_AWSEIP = 1.3, 40
+MOST_OF_LIMIT, LEAST_OF_AWSEIP = 1.2, 100
 REQUESTS = {"start, taking it": 2, "start, mine already": 1, "stop": 2, "status": 1}
 
 
