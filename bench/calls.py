@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -21,9 +22,9 @@ from record import REPOSITORY, Record, output
 HERE = Path(__file__).resolve().parent
 DEBIAN = REPOSITORY / "target/bench/debian"
 VENV = REPOSITORY / "target/bench-venv"
-PROGRAM = REPOSITORY / "target/release/elastic-ip"
 # Empty, in memory, and gone with the sandbox.
 PLACE = REPOSITORY / "target/cluster/mnt"
+PROGRAM = PLACE / "package/usr/sbin/elastic-ip"
 NEAR, FAR = "198.18.0.1", "198.18.0.2"
 METADATA = "169.254.169.254"
 REGION, KEY, SECRET = "eu-west-1", "AKIAEXAMPLEDUMMY0000", "sEcReTcAnArY/of/the/bench/0000000000000"
@@ -88,7 +89,7 @@ class Endpoint(Companion):
 
 
 class Network:
-    """This side of a wire, the metadata service on it, and EC2 at the other end."""
+    """This side of a wire, with the package and the metadata service, and EC2 at the other end."""
 
     def __init__(self, closing: contextlib.ExitStack):
         def start(kind, *command):
@@ -96,6 +97,7 @@ class Network:
             closing.callback(companion.close)
             return companion
 
+        run("dpkg-deb", "--extract", str(package()), str(PLACE / "package"))
         python = sys.executable
         run("ip", "address", "add", METADATA, "dev", "lo")
         run("ip", "netns", "add", "ec2")
@@ -119,6 +121,11 @@ class Network:
             socket.create_connection((FAR, 80)).close()
             times.append(time.perf_counter() - began)
         return statistics.median(times)
+
+
+def package() -> Path:
+    deb, = (REPOSITORY / "target/deb").glob("elastic-ip_*.deb")
+    return deb
 
 
 def run(*command: str):
@@ -203,7 +210,7 @@ def spawn(command: list[str], environment: dict[str, str]) -> Used:
              (os.POSIX_SPAWN_OPEN, 1, str(said), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
              (os.POSIX_SPAWN_DUP2, 1, 2)]
     began = time.perf_counter()
-    child = os.posix_spawn(command[0], command, environment, file_actions=files)
+    child = os.posix_spawn(command[0], command, environment, file_actions=files, setsigdef=[signal.SIGPIPE])
     _, status, used = os.wait4(child, 0)
     wall = time.perf_counter() - began
     if status:
@@ -302,11 +309,12 @@ def against_moto(network: Network, limit: Path, costs: dict) -> int:
         return done
 
 
-def versions() -> dict:
+def about_the_subjects() -> dict:
+    """Versions, and bytes."""
     unpacked = dict(line.split("\t") for line in (DEBIAN / "versions").read_text().splitlines())
     pinned = dict(line.strip().split("==") for line in (HERE / "requirements.txt").read_text().splitlines() if "==" in line)
     return {"Debian": unpacked["awscli"], "PyPI": pinned["awscli"], "resource-agents": unpacked["resource-agents"],
-            "elastic-ip": output(str(PROGRAM), "--version").split()[-1]}
+            OURS: output(str(PROGRAM), "--version").split()[-1], "program": PROGRAM.stat().st_size, "package": package().stat().st_size}
 
 
 def measure():
@@ -331,7 +339,7 @@ def measure():
                 times = bench.times(callers, ROUNDS, taking_part)
                 settings.append({"scheme": scheme, "rtt": 1000 * round_trip, "measured": round(1000 * measured, 2), "times": times})
         answer = round(1e6 * statistics.median(bench.answered))
-    record.save({"versions": versions(), "moto": moto, "answer": answer, "costs": costs, "settings": settings})
+    record.save({"subjects": about_the_subjects(), "moto": moto, "answer": answer, "costs": costs, "settings": settings})
 
 
 def quick():
@@ -362,7 +370,7 @@ def quick():
 
 
 def section(figures: dict) -> str:
-    costs, settings, versions = figures["costs"], figures["settings"], figures["versions"]
+    costs, settings, subjects = figures["costs"], figures["settings"], figures["subjects"]
     https = [one for one in settings if one["scheme"] == "https"]
     http = [one for one in settings if one["scheme"] == "http"]
     slow, fast = https[0]["times"][next(iter(AWSEIP))]["status"]["wall"]["n"], https[0]["times"][OURS]["status"]["wall"]["n"]
@@ -373,15 +381,19 @@ def section(figures: dict) -> str:
 
 ![Time of a call over the round trip, for each action and each subject](calls.svg)
 
-{OURS} {versions['elastic-ip']} as the package has it; resource-agents' `awseip` ({versions['resource-agents']}) and the article's script in today's form
-([bench/article](../bench/article)), each with Debian's AWS CLI ({versions['Debian']}) and PyPI's ({versions['PyPI']}). **The limit** ([bench/limit.rs](../bench/limit.rs))
-sends the bytes that elastic-ip sent, over one connection, and does nothing else; *round trips* is what they must take: the
-connection, TLS 1.3 and each request. All by turns in one run: {fast} rounds of elastic-ip and the limit, {slow} of the others, medians
-with the 10th to the 90th percentile. EC2 is a stand-in ([bench/endpoint.py](../bench/endpoint.py)) that answers in {figures['answer']} µs, so what EC2 itself takes comes on
-top for everybody. It is behind a wire ([bench/wire.py](../bench/wire.py)) that holds each packet for half of the round trip; measured: {lengths}. The
-instance's id comes from the firmware or, for those who cannot read it there, from a metadata service without delay; the keys
-from a file; all trust the system's authorities and the bench's own. The same {figures['moto']} calls were made against moto, which
-then named the right owner. `awseip` sleeps for its `api_delay` of {API_DELAY} s in {paused}; that is in its times.
+{OURS} {subjects[OURS]} out of the package; resource-agents' `awseip` ({subjects["resource-agents"]}) and the article's script in today's form
+([bench/article](../bench/article)), each with Debian's AWS CLI ({subjects["Debian"]}) and PyPI's ({subjects["PyPI"]}). **The limit**
+([bench/limit.rs](../bench/limit.rs)) sends the bytes that elastic-ip sent, over one connection, and does nothing else. *Round trips*
+are those that even it must wait for: of the connection, of TLS 1.3 and of each request.
+
+All took turns in one run: {fast} rounds of elastic-ip and the limit, {slow} of the others. Shown are medians, and the 10th to the
+90th percentile. `awseip` sleeps for its `api_delay` of {API_DELAY} s in {paused}; that is in its times.
+
+EC2 is a stand-in ([bench/endpoint.py](../bench/endpoint.py)) that answers in {figures["answer"]} µs: what EC2 takes comes on top, for all alike.
+It is behind a wire ([bench/wire.py](../bench/wire.py)) that holds each packet for half of the round trip; measured: {lengths}. The
+instance's id comes from the firmware or, for those who do not look there, from a metadata service without delay; the keys come
+from a file; all trust the system's authorities and the bench's own. Each of the {figures["moto"]} pairs of a subject and an action
+made the same calls against moto, which then named the right owner.
 
 ### Wall time over HTTPS, in ms, by round trip
 
@@ -392,6 +404,10 @@ then named the right owner. `awseip` sleeps for its `api_delay` of {API_DELAY} s
 What elastic-ip takes longer than the limit, median less median, over HTTPS and (plain HTTP).
 
 {above(https, http)}
+
+### What was aimed at
+
+{goals(figures, https + http)}
 
 ### Wall time over plain HTTP, in ms, by round trip
 
@@ -433,14 +449,32 @@ def above(https: list[dict], http: list[dict]) -> str:
                  [[action, *(f"{over(one, action):.1f} ({over(plain, action):.1f})" for one, plain in zip(https, http))] for action in ACTIONS])
 
 
+def goals(figures: dict, settings: list[dict]) -> str:
+    def worst(*actions: str) -> float:
+        return max(over(one, action) for one in settings for action in actions)
+    start, mine, stop, status = ACTIONS
+    ours, subjects = figures["costs"][OURS], figures["subjects"]
+    cpu = max(one["times"][OURS][status]["cpu"]["median"] for one in settings)
+    aims = [
+        ("status above the limit, at the worst round trip", worst(status), 5, "ms"),
+        ("start and stop above the limit, at the worst round trip", worst(start, mine, stop), 8, "ms"),
+        ("status, CPU, at the worst round trip", cpu, 8, "ms"),
+        ("peak memory", max(cost["peak"] for cost in ours.values()), 10, "MiB"),
+        ("connections to EC2", max(cost["connections"] for cost in ours.values()), 1, ""),
+        ("the program", subjects["program"] / 1e6, 3, "MB"),
+        ("the package", subjects["package"] / 1e6, 1.2, "MB"),
+    ]
+    return table(["", "at most", "measured", ""], [[what, f"{most} {unit}".strip(), f"{found:.3g} {unit}".strip(), "yes" if found <= most else "**no**"]
+                                                   for what, found, most, unit in aims])
+
+
 def machine_costs(setting: dict, costs: dict) -> str:
     rows = []
     for action in ACTIONS:
         for subject in SUBJECTS:
             cost = costs[subject][action]
             rows.append([f"**{action}**" if subject == LIMIT else "", subject, digits(setting["times"][subject][action]["cpu"]["median"]),
-                         f"{cost['peak']:.1f}", *(str(cost[name]) for name in ("processes",)), str(len(cost["calls"])),
-                         str(cost["connections"]), str(cost["metadata"])])
+                         f"{cost['peak']:.1f}", *map(str, (cost["processes"], len(cost["calls"]), cost["connections"], cost["metadata"]))])
     return table(["", "", "CPU, ms", "peak memory, MiB", "processes started", "EC2 requests", "EC2 connections", "metadata requests"], rows)
 
 
@@ -451,14 +485,14 @@ def summary(figures: dict) -> str:
     def times_as_long(subjects, action: str) -> str:
         walls = {subject: setting["times"][subject][action]["wall"]["median"] for subject in (OURS, *subjects)}
         return f"{min(walls[subject] for subject in subjects) / walls[OURS]:.0f} ×"
-    rows = [[action, f"{setting['times'][OURS][action]['wall']['median']:.0f} ms", f"{over(setting, action):.0f} ms",
+    rows = [[action, f"{setting['times'][OURS][action]['wall']['median']:.0f} ms", f"{round(over(setting, action))} ms",
              times_as_long(AWSEIP, action), times_as_long(ARTICLE, action)] for action in ACTIONS]
     head = ["20 ms to EC2, HTTPS", "elastic-ip takes", "above the limit of the wire", "`awseip` takes", "the article's script takes"]
     return f"""![Time of a call over the round trip, for each action, elastic-ip beside awseip and the article's script](docs/calls.svg)
 
 {table(head, rows)}
 
-The others are with the faster of two AWS CLIs. How this was measured, and what it costs the machine: [docs/performance.md](docs/performance.md).
+The others are with the faster of two AWS CLIs; {API_DELAY} s of `awseip`'s start and stop are a pause that it makes by default. How this was measured, and what it costs the machine: [docs/performance.md](docs/performance.md).
 """
 
 
@@ -487,5 +521,14 @@ def plot(figures: dict, path: Path):
     figure.savefig(path, metadata={"Date": None})
 
 
+def main():
+    # The sandbox, which waits for this to end, has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.argv[1:] == ["--quick"]:
+        quick()
+    else:
+        measure()
+
+
 if __name__ == "__main__":
-    quick() if sys.argv[1:] == ["--quick"] else measure()
+    main()
