@@ -29,7 +29,8 @@ NEAR, FAR = "198.18.0.1", "198.18.0.2"
 METADATA = "169.254.169.254"
 REGION, KEY, SECRET = "eu-west-1", "AKIAEXAMPLEDUMMY0000", "sEcReTcAnArY/of/the/bench/0000000000000"
 ME, PEER = "i-0123456789abcdef0", "i-0fedcba9876543210"
-SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+# The system's, below its root.
+AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
 
 # Each with its word, who has the address before, and who after.
 ACTIONS = {
@@ -135,13 +136,15 @@ def run(*command: str):
 
 
 def make_certificate() -> Path:
-    """EC2's, with its key; `authority.pem` has signed it, and is among the system's in `authorities.pem`."""
+    """EC2's, with its key. `authority.pem` has signed it, and is one of the system's as far as this sandbox goes."""
     make = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     authority, key, certificate = PLACE / "authority.pem", PLACE / "authority.key", PLACE / "ec2.pem"
     run(*make, "-subj", "/CN=the bench", "-keyout", str(key), "-out", str(authority))
     run(*make, "-subj", "/CN=EC2", "-CA", str(authority), "-CAkey", str(key), "-extensions", "usr_cert",
         "-addext", f"subjectAltName=IP:{FAR}", "-keyout", str(PLACE / "ec2.key"), "-out", str(certificate))
-    (PLACE / "authorities.pem").write_text(SYSTEM_AUTHORITIES.read_text() + authority.read_text())
+    system, more = Path("/", AUTHORITIES), PLACE / "authorities.pem"
+    more.write_text(system.read_text() + authority.read_text())
+    run("mount", "--bind", str(more), str(system))
     certificate.write_text(certificate.read_text() + (PLACE / "ec2.key").read_text())
     return certificate
 
@@ -154,9 +157,8 @@ class Callers:
         self.place = PLACE / re.sub(r"\W+", "-", url)
         self.root = self.place / "root"
         write(self.root / "etc/default/elastic-ip",
-              f'ELASTIC_IP={ADDRESS}\nAWS_PARAMS="--region={REGION}"\nAWS_ENDPOINT_URL_EC2={url}\nALLOW_PLAIN_HTTP=yes\n'
-              f'AWS_CA_BUNDLE=/authorities.pem\n')
-        write(self.root / "authorities.pem", (PLACE / "authorities.pem").read_text())
+              f'ELASTIC_IP={ADDRESS}\nAWS_PARAMS="--region={REGION}"\nAWS_ENDPOINT_URL_EC2={url}\nALLOW_PLAIN_HTTP=yes\n')
+        write(self.root / AUTHORITIES, Path("/", AUTHORITIES).read_text())
         write(self.root / "root/.awssecret", f"{KEY}\n{SECRET}\n")
         write(self.root / "sys/devices/virtual/dmi/id/board_asset_tag", me + "\n")
         write(self.place / "home/.aws/credentials", f"[default]\naws_access_key_id={KEY}\naws_secret_access_key={SECRET}\n")
@@ -180,7 +182,7 @@ class Callers:
         cli = DEBIAN / "usr/bin" if debian else VENV / "bin"
         environment = {
             "HOME": str(self.place / "home"), "PATH": f"{cli}:{system}",
-            "AWS_DEFAULT_REGION": REGION, "AWS_CA_BUNDLE": str(PLACE / "authorities.pem"),
+            "AWS_DEFAULT_REGION": REGION, "AWS_CA_BUNDLE": f"/{AUTHORITIES}",
         } | ({"PYTHONPATH": str(DEBIAN / "usr/lib/python3/dist-packages")} if debian else {})
         if subject in ARTICLE:
             return [str(HERE / "article"), word], environment | {
@@ -392,7 +394,7 @@ All took turns in one run: {fast} rounds of elastic-ip and the limit, {slow} of 
 EC2 is a stand-in ([bench/endpoint.py](../bench/endpoint.py)) that answers in {figures["answer"]} µs: what EC2 takes comes on top, for all alike.
 It is behind a wire ([bench/wire.py](../bench/wire.py)) that holds each packet for half of the round trip; measured: {lengths}. The
 instance's id comes from the firmware or, for those who do not look there, from a metadata service without delay; the keys come
-from a file; all trust the system's authorities and the bench's own. Each of the {figures["moto"]} pairs of a subject and an action
+from a file; all trust the system's authorities, the bench's own among them. Each of the {figures["moto"]} pairs of a subject and an action
 made the same calls against moto, which then named the right owner.
 
 ### Wall time over HTTPS, in ms, by round trip
@@ -522,6 +524,8 @@ def plot(figures: dict, path: Path):
 
 
 def main():
+    if not os.environ.get("ELASTIC_IP_SANDBOX"):
+        sys.exit("bench/calls.py: changes this machine's network and authorities but in tests/cluster/sandbox: use bench/run calls")
     # The sandbox, which waits for this to end, has it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.argv[1:] == ["--quick"]:
