@@ -31,7 +31,7 @@ class Record:
         """`figures` is anything that JSON can hold; `section` and `plot` of the part get it back."""
         self.about["seconds"] = round(time.monotonic() - self.began)
         RESULTS.mkdir(exist_ok=True)
-        text = json.dumps({"about": self.about, "figures": figures}, indent=1) + "\n"
+        text = json.dumps({"about": self.about, "figures": figures}, indent=1, ensure_ascii=False) + "\n"
         (RESULTS / f"{self.part}.json").write_text(text)
 
 

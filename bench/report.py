@@ -24,19 +24,22 @@ def measured() -> dict[str, tuple[dict, dict]]:
     return {part: kept for part in PARTS if (kept := record.load(part))}
 
 
+def trial(about: dict) -> str:
+    return f" **The machine was busy (load {about['load']}): these are figures of a trial.**" if about["load"] > record.QUIET else ""
+
+
 def page(kept: dict) -> str:
     parts = [HEAD]
     for name, (about, figures) in kept.items():
-        busy = f" **The machine was busy (load {about['load']}): figures of a trial.**" if about["load"] > record.QUIET else ""
         parts.append(importlib.import_module(name).section(figures).strip() + "\n")
         parts.append(f"Measured on {about['date']} by `bench/run {name}` in {about['seconds']} s, at commit {about['commit']}, "
-                     f"on {about['machine']}.{busy}\n")
+                     f"on {about['machine']}.{trial(about)}\n")
     return "\n".join(parts)
 
 
 def readme(kept: dict, text: str) -> str:
-    modules = [(importlib.import_module(name), figures) for name, (_, figures) in kept.items()]
-    told = "\n".join(module.summary(figures).strip() + "\n" for module, figures in modules if hasattr(module, "summary"))
+    modules = [(importlib.import_module(name), *about_and_figures) for name, about_and_figures in kept.items()]
+    told = "\n".join(module.summary(figures).strip() + trial(about) + "\n" for module, about, figures in modules if hasattr(module, "summary"))
     return BLOCK.sub(lambda block: block[1] + told + block[2], text)
 
 
