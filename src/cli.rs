@@ -80,8 +80,6 @@ pub struct Invocation {
     pub parameters: Vec<(&'static str, Setting)>,
     /// How long the call may take, where the caller says so.
     pub limit: Option<Duration>,
-    /// Whether a stop that is to leave the address for a peer may do so where EC2 cannot be asked.
-    pub hand_over_unseen: bool,
     /// The configuration file, where it is not the standard one.
     pub config: Option<PathBuf>,
     /// The folder below which every file of the system is looked for.
@@ -208,8 +206,8 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Call, Misuse> {
         Verb::Policy => Ok(Call::Policy(question(targets))),
         Verb::Act(action) if json && action != Action::Status => Err(bad("--json goes with status and check only".to_owned())),
         Verb::Act(action) => {
-            let (parameters, limit, hand_over_unseen) = (Vec::new(), None, false);
-            Ok(Call::Act(Invocation { action, targets, parameters, limit, hand_over_unseen, config, root, dry_run, json, verbose }))
+            let (parameters, limit) = (Vec::new(), None);
+            Ok(Call::Act(Invocation { action, targets, parameters, limit, config, root, dry_run, json, verbose }))
         }
     }
 }

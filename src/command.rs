@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Done {
     pub me: Option<InstanceId>,
     /// Each address, with what became of it or the reason why that cannot be told, in one line.
     pub outcomes: Vec<(Target, Result<Outcome, String>)>,
+    /// Whether a signal ended it.
+    pub interrupted: bool,
 }
 
 /// Why nothing was tried. Each holds one line with the remedy.
@@ -58,6 +61,22 @@ impl From<config::Error> for Trouble {
         match error {
             config::Error::NotAllowed(line) => Self::NotAllowed(line),
             config::Error::Unfit(line) => Self::NotConfigured(line),
+        }
+    }
+}
+
+/// Why a call ends before it is done.
+#[derive(Clone, Copy)]
+enum CutOff {
+    Signal(&'static str),
+    Late(Duration),
+}
+
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(what) => f.write_str(what),
+            Self::Late(limit) => write!(f, "no end within {} s", limit.as_secs_f64()),
         }
     }
 }
@@ -83,36 +102,38 @@ pub fn run(invocation: &Invocation) -> Result<Done, Trouble> {
     if invocation.action != Action::Stop || invocation.dry_run {
         return done;
     }
-    let done = if invocation.hand_over_unseen && !config.release_on_stop { hand_over(&config, done) } else { done };
+    let done = if config.release_on_stop { done } else { hand_over(&config, done) };
     remember_failures(&config, done.as_ref().ok());
     done
 }
 
 /// What a stop comes to that is to leave the address for a peer and could not see where it is: this node claims it no more.
+/// Failing it would help nobody. Heartbeat would hold the peer up with ten more tries, and Pacemaker would fence this node.
 fn hand_over(config: &Config, done: Result<Done, Trouble>) -> Result<Done, Trouble> {
     let marks = Marks::new(config.state_dir.clone());
-    let leave = |target: &Target, why: String| match marks.update(target, |memory| memory.after_stop(Some(Outcome::HandedOver))) {
+    let leave = |target: &Target, why: &str| match marks.update(target, |memory| memory.after_stop(Some(Outcome::HandedOver))) {
         Ok(()) => {
             log::warn!("{target}: {why}; stays where it is until a peer takes it (RELEASE_ON_STOP=no)");
             Ok(Outcome::HandedOver)
         }
         Err(error) => Err(format!("{why}; and the handover cannot be marked: {error}")),
     };
-    let (me, outcomes, trouble) = match done {
-        Ok(done) => (done.me, done.outcomes, None),
+    match done {
+        Ok(done) if done.interrupted => Ok(done),
+        Ok(done) => {
+            let outcomes = done.outcomes.into_iter();
+            let outcomes = outcomes.map(|(target, outcome)| (target.clone(), outcome.or_else(|why| leave(&target, &why)))).collect();
+            Ok(Done { outcomes, ..done })
+        }
         Err(trouble) => {
             let why = match &trouble {
-                Trouble::NotConfigured(line) | Trouble::NotAllowed(line) => line.clone(),
-                Trouble::NoCredentials => "no credentials in any place".to_owned(),
+                Trouble::NotConfigured(line) | Trouble::NotAllowed(line) => line,
+                Trouble::NoCredentials => "no credentials in any place",
             };
-            (None, config.targets.iter().map(|target| (target.clone(), Err(why.clone()))).collect(), Some(trouble))
+            let left = |target: &Target| leave(target, why).ok().map(|outcome| (target.clone(), Ok(outcome)));
+            let outcomes: Option<Vec<_>> = config.targets.iter().map(left).collect();
+            outcomes.map(|outcomes| Done { me: None, outcomes, interrupted: false }).ok_or(trouble)
         }
-    };
-    let outcomes: Vec<_> =
-        outcomes.into_iter().map(|(target, outcome)| (target.clone(), outcome.or_else(|why| leave(&target, why)))).collect();
-    match trouble {
-        Some(trouble) if outcomes.iter().any(|(_, outcome)| outcome.is_err()) => Err(trouble),
-        _ => Ok(Done { me, outcomes }),
     }
 }
 
@@ -165,12 +186,13 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
     }
     let cut_off = async {
         tokio::select! {
-            () = caught(&mut terminate) => "ended by SIGTERM".to_owned(),
-            () = caught(&mut interrupt) => "ended by SIGINT".to_owned(),
-            () = sleep(limit + GRACE) => format!("no end within {} s", limit.as_secs_f64()),
+            () = caught(&mut terminate) => CutOff::Signal("ended by SIGTERM"),
+            () = caught(&mut interrupt) => CutOff::Signal("ended by SIGINT"),
+            () = sleep(limit + GRACE) => CutOff::Late(limit),
         }
     };
     let cut_off = cut_off.boxed_local().shared();
+    let interrupted = || matches!(cut_off.peek(), Some(CutOff::Signal(_)));
     let agent = tokio::select! {
         agent = prepare(invocation, config, begun, deadline, &continued) => agent,
         why = cut_off.clone() => Err(Unready::Unknown(config.instance.clone(), format!("{why}; nothing was changed"))),
@@ -178,7 +200,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
     let agent = match agent {
         Ok(agent) => agent,
         Err(Unready::Trouble(trouble)) => return Err(trouble),
-        Err(Unready::Unknown(me, why)) => return Ok(all_unknown(config, me, &why)),
+        Err(Unready::Unknown(me, why)) => return Ok(Done { interrupted: interrupted(), ..all_unknown(config, me, &why) }),
     };
     let outcomes = config.targets.iter().map(async |target| {
         let acted = async {
@@ -198,7 +220,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
         (target.clone(), outcome)
     });
     let outcomes = join_all(outcomes).await;
-    Ok(Done { me: Some(agent.me.clone()), outcomes })
+    Ok(Done { me: Some(agent.me.clone()), outcomes, interrupted: interrupted() })
 }
 
 async fn caught(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
@@ -273,5 +295,6 @@ async fn prepare(
 }
 
 fn all_unknown(config: &Config, me: Option<InstanceId>, why: &str) -> Done {
-    Done { me, outcomes: config.targets.iter().map(|target| (target.clone(), Err(why.to_owned()))).collect() }
+    let outcomes = config.targets.iter().map(|target| (target.clone(), Err(why.to_owned()))).collect();
+    Done { me, outcomes, interrupted: false }
 }

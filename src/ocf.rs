@@ -170,8 +170,6 @@ fn configure(invocation: &mut Invocation, environment: Environment) -> Result<()
         }
         invocation.parameters.push((name, setting));
     }
-    // A stop that fails has Pacemaker fence this node, or leaves the resource to nobody. EC2 sees to it that there is one owner.
-    invocation.hand_over_unseen = true;
     invocation.limit = milliseconds(environment, "CRM_meta_timeout").map(limit);
     Ok(())
 }

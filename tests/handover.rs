@@ -4,7 +4,7 @@ mod stage;
 
 use std::fs;
 
-use stage::{IP, ME, PEER, Stage};
+use stage::{IP, ME, NOBODY, PEER, Stage};
 
 const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
 const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
@@ -126,13 +126,45 @@ fn what_cannot_be_remembered_is_released_instead() {
 
 #[test]
 fn a_handover_ends_the_doubt_of_a_failed_stop() {
-    let stage = owner();
+    let stage = Stage::with_the_address();
     stage.ec2.answer_once("DescribeAddresses", stage::Answer::error(403, "UnauthorizedOperation"));
     assert_eq!(stage.run(["stop"]).code(), 1);
     assert!(stage.has_mark("stop-failed"));
+    stage.configure("RELEASE_ON_STOP=no");
     stage.run(["stop"]).says(DISOWNED, 0);
     assert!(!stage.has_mark("stop-failed"));
     stage.run(["status"]).says(HANDED_OVER, 3);
+}
+
+#[test]
+fn a_stop_needs_neither_ec2_nor_keys_nor_the_metadata_service() {
+    let unreached: fn(&Stage) = |stage| stage.configure(&format!("AWS_ENDPOINT_URL_EC2={NOBODY}"));
+    let refused: fn(&Stage) = |stage| stage.ec2.answer_once("DescribeAddresses", stage::Answer::error(401, "AuthFailure"));
+    let exposed: fn(&Stage) = |stage| stage.set_mode(stage::AWSSECRET, 0o644);
+    let nameless: fn(&Stage) = |stage| stage.configure("MY_ID=");
+    for trouble in [unreached, refused, exposed, nameless] {
+        let stage = owner();
+        stage.configure("STOP_TIMEOUT=0.5");
+        trouble(&stage);
+        let ended = stage.run(["stop"]);
+        ended.says(DISOWNED, 0);
+        ended.tells(&[IP, "stays where it is until a peer takes it"]);
+        assert!(!stage.has_mark("stop-failed"));
+        stage.configure(&format!("AWS_ENDPOINT_URL_EC2={}\nMY_ID={ME}", stage.ec2.url()));
+        stage.set_mode(stage::AWSSECRET, 0o600);
+        stage.run(["status"]).says(HANDED_OVER, 3);
+        assert_eq!(stage.ec2.changes(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_stop_that_can_neither_see_the_address_nor_leave_its_mark_has_failed() {
+    let stage = owner();
+    stage.write("state", "a file where a folder must be");
+    stage.configure(&format!("STATE_DIR=/state\nSTOP_TIMEOUT=0.5\nAWS_ENDPOINT_URL_EC2={NOBODY}"));
+    let ended = stage.run(["stop"]);
+    ended.says("elastic-ip remapper: Could not disown 203.0.113.25\n", 1);
+    ended.tells(&[IP, "the handover cannot be marked"]);
 }
 
 #[test]

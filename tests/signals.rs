@@ -62,6 +62,17 @@ fn a_signal_ends_a_call_at_once_and_it_says_what_was_done() {
 }
 
 #[test]
+fn a_stop_that_a_signal_ends_has_not_handed_the_address_over() {
+    let stage = Stage::with_the_address();
+    stage.configure("RELEASE_ON_STOP=no");
+    let wire = at(&stage, "DescribeAddresses", Fault::HoldAnswer);
+    let running = stage.call(["stop"]).spawn();
+    wait_for("the call", || wire.requests() == 1);
+    end_by(running, Signal::SIGTERM).says(NOT_DISOWNED, 1);
+    assert!(!stage.has_mark("handed-over"));
+}
+
+#[test]
 fn a_signal_ends_the_search_for_the_own_id_at_once() {
     let metadata = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for (action, stdout, code) in [

@@ -79,7 +79,7 @@ def test_reassociation_forbidden_refuses_an_address_that_somebody_holds(node):
 
 def test_a_failed_stop_makes_status_unknown_until_a_start_succeeds(node):
     node(0).run("start")
-    assert node(0, f"AWS_ENDPOINT_URL_EC2={NOWHERE}", "STOP_TIMEOUT=0.3").run("stop").code == 1
+    assert node(0, f"AWS_ENDPOINT_URL_EC2={NOWHERE}", "STOP_TIMEOUT=0.3", "RELEASE_ON_STOP=yes").run("stop").code == 1
     assert node(0).run("status").stdout == "unknown\n"
     assert node(0).run("start").code == 0
     assert node(0).run("status").code == 0
