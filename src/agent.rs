@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::future::join;
+use futures::future::try_join;
 use tokio::sync::OnceCell;
 
-use crate::address::{InstanceId, Seat, Target};
+use crate::address::{Seat, Target};
 use crate::ec2::{Address, Association, Ec2, Error, Kind, Owner};
+use crate::instance::Identity;
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
 use crate::plan::{LetGo, Outcome, Release, Take, Takeover, is_mine};
@@ -35,8 +36,8 @@ pub struct Agent {
     pub ec2: Ec2,
     /// What earlier calls left to remember.
     pub marks: Marks,
-    /// This instance.
-    pub me: InstanceId,
+    /// Which instance this is.
+    pub identity: Identity,
     /// Its interfaces.
     pub interfaces: Interfaces,
     /// All the addresses that are acted on.
@@ -131,7 +132,7 @@ impl Agent {
         });
         let address = described.await.map_err(|error| self.verdict(target, &error))?;
         let mine = is_mine(&address, &seat);
-        if let Some(held) = address.association.as_ref().filter(|held| !mine && held.owner == Owner::Instance(self.me.clone())) {
+        if let Some(held) = address.association.as_ref().filter(|held| !mine && held.owner == Owner::Instance(seat.instance.clone())) {
             log::warn!("{target}: this instance has it, but {}; start moves it to where it belongs", place(held));
         }
         self.remember(target, || self.marks.change(target, before, before.after_describe(mine)));
@@ -140,8 +141,9 @@ impl Agent {
 
     /// Finds out where the address belongs and, at the same time, what EC2 says of it.
     async fn begin(&self, action: &str, target: &Target) -> Result<(Seat, Told), String> {
-        let (seat, told) = join(self.interfaces.seat(&self.me, target, &self.targets), self.first_look(action, target)).await;
-        Ok((seat?, told))
+        let seat = async { self.interfaces.seat(&self.identity.id().await?, target, &self.targets).await };
+        let look = async { Ok(self.first_look(action, target).await) };
+        try_join(seat, look).await
     }
 
     /// What EC2 says of the address. All addresses are asked for together, once, and again while EC2 tells of none.
@@ -243,7 +245,7 @@ impl Agent {
                     return Ok(Err(format!("{owner} took it while this start was held up, so it stays there; start again to take it")));
                 }
                 Take::Keep => {
-                    log::info!("{target}: {} has it already", self.me);
+                    log::info!("{target}: {} has it already", plan.me());
                     return Ok(Ok(Outcome::Mine));
                 }
                 Take::LeaveTo(owner) => {
@@ -255,7 +257,7 @@ impl Agent {
 
     /// One attempt.
     async fn let_go(&self, target: &Target, plan: &mut Release, told: &mut Told) -> Result<Outcome, Error> {
-        let me = &self.me;
+        let me = &plan.me().clone();
         loop {
             match plan.next() {
                 LetGo::Describe => plan.described(self.describe(target, told).await?),

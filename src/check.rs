@@ -7,6 +7,7 @@ mod permissions;
 mod table;
 
 use std::env;
+use std::rc::Rc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -19,7 +20,7 @@ use crate::cluster::{self, Manager};
 use crate::config::{self, Config, Environment, Origins};
 use crate::credentials::{self, Found, Places};
 use crate::ec2::{Ec2, Endpoint, Limits, Reached};
-use crate::instance;
+use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
 use crate::metadata::Metadata;
@@ -140,7 +141,7 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
     let places = Places::new(&question.root, environment);
     let metadata = match Metadata::new(config.metadata.clone(), Deadline::after(METADATA_LIMIT)) {
         // What fails now is told, rather than tried until it works.
-        Ok(metadata) => metadata.once(),
+        Ok(metadata) => Rc::new(metadata.once()),
         Err(error) => return (vec![Fact::message("instance", Verdict::Fail, &format!("{error:#}"))], None),
     };
     let of_profile = places.profile_region(&config.profile);
@@ -155,9 +156,8 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
             }
         }
     };
-    let identify = instance::identify(config.instance.clone(), &question.root, &metadata);
-    let (me, region, keys) = join3(identify, locate, credentials::find(config, &places, environment, &metadata)).await;
-    let me = me.map_err(|instance::Error(why)| why);
+    let who = Identity::new(config.instance.clone(), &question.root, Rc::clone(&metadata));
+    let (me, region, keys) = join3(who.id(), locate, credentials::find(config, &places, environment, &metadata)).await;
     let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
     let region = region.ok().map(|(region, _)| region);
     let Some(region) = region else {

@@ -5,6 +5,7 @@ use std::env;
 use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::cli::{Action, Invocation};
 use crate::config::{self, Config, Environment};
 use crate::credentials::{self, Places};
 use crate::ec2::{Ec2, Endpoint, Limits};
-use crate::instance;
+use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
 use crate::metadata::Metadata;
@@ -220,7 +221,7 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Troub
         (target.clone(), outcome)
     });
     let outcomes = join_all(outcomes).await;
-    Ok(Done { me: Some(agent.me.clone()), outcomes, interrupted: interrupted() })
+    Ok(Done { me: agent.identity.known(), outcomes, interrupted: interrupted() })
 }
 
 async fn caught(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
@@ -243,7 +244,7 @@ fn limit(action: Action, config: &Config) -> Duration {
     }
 }
 
-/// Finds out who this instance is, where it is and with which keys it calls, all at the same time.
+/// Finds out where this instance is and with which keys it calls, both at the same time. Who it is, is found out while EC2 is asked.
 async fn prepare(
     invocation: &Invocation,
     config: &Config,
@@ -251,38 +252,34 @@ async fn prepare(
     deadline: Deadline,
     continued: &Arc<AtomicBool>,
 ) -> Result<Agent, Unready> {
-    let unknown = |me: Option<&InstanceId>, why: String| Unready::Unknown(me.cloned(), why);
+    let unknown = |why: String| Unready::Unknown(config.instance.clone(), why);
     let environment = |name: &str| env::var(name).ok();
     let places = Places::new(&invocation.root, &environment);
-    let metadata = Metadata::new(config.metadata.clone(), deadline).map_err(|error| unknown(None, format!("{error:#}")))?;
+    let metadata = Metadata::new(config.metadata.clone(), deadline).map_err(|error| unknown(format!("{error:#}")))?;
     let region = match &config.region {
         Some(region) => Some(region.clone()),
         None => places.profile_region(&config.profile).map_err(|line| Unready::Trouble(Trouble::NotConfigured(line)))?,
     };
-    let (me, (region, keys)) = join(
-        instance::identify(config.instance.clone(), &invocation.root, &metadata),
-        join(instance::locate(region, &metadata), credentials::find(config, &places, &environment, &metadata)),
-    )
-    .await;
+    let (region, keys) = join(instance::locate(region, &metadata), credentials::find(config, &places, &environment, &metadata)).await;
     let keys = keys.map_err(|error| match error {
         credentials::Error::Nowhere => Unready::Trouble(Trouble::NoCredentials),
         credentials::Error::NotAllowed(line) => Unready::Trouble(Trouble::NotAllowed(line)),
         credentials::Error::Unfit(line) => Unready::Trouble(Trouble::NotConfigured(line)),
-        credentials::Error::Unavailable(line) => unknown(me.as_ref().ok(), line),
+        credentials::Error::Unavailable(line) => unknown(line),
     })?;
-    let me = me.map_err(|instance::Error(why)| unknown(None, why))?;
-    let region = region.map_err(|instance::Error(why)| unknown(Some(&me), why))?;
+    let region = region.map_err(|instance::Error(why)| unknown(why))?;
     let asking = matches!(invocation.action, Action::Status | Action::TryRestart | Action::ForceReload);
     let (connect, attempt) = if asking { (1, 2) } else { (2, 5) };
     let limits = Limits { connect: Duration::from_secs(connect), attempt: Duration::from_secs(attempt), deadline };
     let endpoint = Endpoint::new(&region, config).map_err(|line| Unready::Trouble(Trouble::NotConfigured(line)))?;
-    let ec2 = Ec2::new(&endpoint, keys.keys, limits).map_err(|error| unknown(Some(&me), format!("{error:#}")))?;
+    let ec2 = Ec2::new(&endpoint, keys.keys, limits).map_err(|error| unknown(format!("{error:#}")))?;
     let rules =
         Rules { allow_reassociation: config.allow_reassociation, release_on_stop: config.release_on_stop, dry_run: invocation.dry_run };
+    let metadata = Rc::new(metadata);
     Ok(Agent {
         ec2,
         marks: Marks::new(config.state_dir.clone()),
-        me,
+        identity: Identity::new(config.instance.clone(), &invocation.root, Rc::clone(&metadata)),
         interfaces: Interfaces::new(&invocation.root, metadata),
         targets: config.targets.clone(),
         rules,

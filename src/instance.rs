@@ -1,6 +1,9 @@
 //! Which instance, in which region, am I?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tokio::sync::OnceCell;
 
 use crate::address::{InstanceId, RegionName};
 use crate::config::{FILE, below};
@@ -21,13 +24,40 @@ impl From<metadata::Error> for Error {
     }
 }
 
-/// This instance's id: the configured one, or the hardware's, which costs no network, or the metadata service's.
-pub async fn identify(configured: Option<InstanceId>, root: &Path, metadata: &Metadata) -> Result<InstanceId, Error> {
-    if let Some(id) = configured.or_else(|| asset_tag(root)) {
-        return Ok(id);
+/// This instance's id, found out once, when it is first asked for.
+pub struct Identity {
+    configured: Option<InstanceId>,
+    root: PathBuf,
+    metadata: Rc<Metadata>,
+    told: OnceCell<Result<InstanceId, String>>,
+}
+
+impl Identity {
+    /// Nothing is asked yet. The hardware's id is looked for below `root`.
+    #[must_use]
+    pub fn new(configured: Option<InstanceId>, root: &Path, metadata: Rc<Metadata>) -> Self {
+        Self { configured, root: root.to_owned(), metadata, told: OnceCell::new() }
     }
-    let told = metadata.instance_id().await?;
-    told.parse().map_err(|error| Error(format!("the metadata service's instance id cannot be read: {error}")))
+
+    /// The configured id, or the hardware's, which costs no network, or the metadata service's. The error is one line with the
+    /// remedy.
+    pub async fn id(&self) -> Result<InstanceId, String> {
+        self.told.get_or_init(|| self.find()).await.clone()
+    }
+
+    /// The id, where it has been found out.
+    #[must_use]
+    pub fn known(&self) -> Option<InstanceId> {
+        self.told.get()?.clone().ok()
+    }
+
+    async fn find(&self) -> Result<InstanceId, String> {
+        if let Some(id) = self.configured.clone().or_else(|| asset_tag(&self.root)) {
+            return Ok(id);
+        }
+        let told = self.metadata.instance_id().await.map_err(|error| Error::from(error).0)?;
+        told.parse().map_err(|error| format!("the metadata service's instance id cannot be read: {error}"))
+    }
 }
 
 /// The region: the configured one, else the one this instance is in.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use tokio::sync::OnceCell;
 
@@ -25,7 +26,7 @@ struct Attached {
 /// The interfaces of this instance. The metadata service is asked for them once, and only when it matters.
 pub struct Interfaces {
     root: PathBuf,
-    metadata: Metadata,
+    metadata: Rc<Metadata>,
     /// The primary interface first.
     attached: OnceCell<Result<Vec<Attached>, String>>,
 }
@@ -33,7 +34,7 @@ pub struct Interfaces {
 impl Interfaces {
     /// Nothing is asked yet. The kernel's files are looked for below `root`.
     #[must_use]
-    pub fn new(root: &Path, metadata: Metadata) -> Self {
+    pub fn new(root: &Path, metadata: Rc<Metadata>) -> Self {
         Self { root: root.to_owned(), metadata, attached: OnceCell::new() }
     }
 

@@ -1,6 +1,6 @@
 //! What start and stop do next, decided on what EC2 said last. Nothing here calls, waits or prints.
 
-use crate::address::{AssociationId, InterfaceId, Seat};
+use crate::address::{AssociationId, InstanceId, InterfaceId, Seat};
 use crate::ec2::{Address, Association, Error, Kind, Owner};
 
 /// What became of an action on one address.
@@ -70,6 +70,12 @@ impl Takeover {
     #[must_use]
     pub fn new(seat: Seat, allow_reassociation: bool) -> Self {
         Self { seat, allow_reassociation, find_primary: false, first: None, known: None }
+    }
+
+    /// The instance that acts.
+    #[must_use]
+    pub fn me(&self) -> &InstanceId {
+        &self.seat.instance
     }
 
     /// What to do now.
@@ -154,6 +160,12 @@ impl Release {
     #[must_use]
     pub fn new(seat: Seat, hand_over: bool) -> Self {
         Self { seat, hand_over, known: None, asked: false, gone: false }
+    }
+
+    /// The instance that acts.
+    #[must_use]
+    pub fn me(&self) -> &InstanceId {
+        &self.seat.instance
     }
 
     /// What to do now.

@@ -156,7 +156,7 @@ fn a_text_that_is_no_instance_id_is_not_believed() {
         let ended = stage.run(["status"]);
         assert_eq!((ended.stdout.as_str(), ended.code()), (UNKNOWN, 4), "{text:?}: {ended:?}");
         ended.tells(&["metadata service"]);
-        assert_eq!(stage.ec2.actions(), [""; 0], "{text:?}");
+        assert_eq!(stage.ec2.changes(), [""; 0], "{text:?}");
     }
 }
 

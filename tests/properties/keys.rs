@@ -3,10 +3,11 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use elastic_ip::config::Config;
 use elastic_ip::credentials::{self, Error, Places};
-use elastic_ip::instance;
+use elastic_ip::instance::{self, Identity};
 use rusoto_core::credential::AwsCredentials;
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ fn find(params: &str, root: &Path, told: &[(&str, &[u8])]) -> Result<AwsCredenti
     let places = Places::new(root, &environment);
     with_server(|server| {
         server
-            .ask_metadata(told, async |metadata| credentials::find(&config, &places, &environment, metadata).await.map(|found| found.keys))
+            .ask_metadata(told, async |metadata| credentials::find(&config, &places, &environment, &metadata).await.map(|found| found.keys))
     })
 }
 
@@ -100,12 +101,13 @@ pub fn metadata_text(text: &[u8]) -> bool {
     let told = [("instance-id", text), ("placement/region", text), ("iam/security-credentials/", text)];
     let (id, region) = with_server(|server| {
         server.ask_metadata(&told, async |metadata| {
-            (instance::identify(None, Path::new("/nonexistent"), metadata).await, instance::locate(None, metadata).await)
+            let identity = Identity::new(None, Path::new("/nonexistent"), Rc::clone(&metadata));
+            (identity.id().await, instance::locate(None, &metadata).await)
         })
     });
     match &id {
         Ok(id) => assert_eq!(id.to_string(), trimmed),
-        Err(instance::Error(line)) => assert_is_fit_for_a_log(line),
+        Err(line) => assert_is_fit_for_a_log(line),
     }
     match &region {
         Ok(region) => assert_eq!(region.to_string(), trimmed),

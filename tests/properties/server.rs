@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -69,7 +70,7 @@ impl Server {
 
     /// Asks the metadata service, which answers this below `/latest/meta-data/`. An answer that the program takes for a passing
     /// fault is followed by a refusal, which ends its tries.
-    pub fn ask_metadata<T>(&self, told: &[(&str, &[u8])], question: impl AsyncFnOnce(&Metadata) -> T) -> T {
+    pub fn ask_metadata<T>(&self, told: &[(&str, &[u8])], question: impl AsyncFnOnce(Rc<Metadata>) -> T) -> T {
         let mut answers = HashMap::from([("/latest/api/token".to_owned(), vec![(200, b"token".to_vec())])]);
         for (path, body) in told {
             answers.insert(format!("/latest/meta-data/{path}"), vec![(200, body.to_vec()), (403, Vec::new())]);
@@ -77,7 +78,7 @@ impl Server {
         *self.answers.lock().unwrap() = answers;
         self.runtime.block_on(async {
             let metadata = Metadata::new(self.url.parse().unwrap(), Deadline::after(Duration::from_secs(60))).unwrap();
-            question(&metadata).await
+            question(Rc::new(metadata)).await
         })
     }
 }
