@@ -17,6 +17,9 @@ use defaults::{Assignment, Value};
 /// Where the configuration is looked for.
 pub const FILE: &str = "/etc/default/elastic-ip";
 
+/// Where Debian's ca-certificates keeps all authorities, an operator's own among them (update-ca-certificates(8)).
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// Looks a name up in the caller's environment.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -86,6 +89,8 @@ pub struct Config {
     pub dualstack: bool,
     /// The file of the authorities whose certificates an `https` endpoint may have, where it is not the system's.
     pub authorities: Option<PathBuf>,
+    /// The system's file of authorities, which may be absent.
+    pub system_authorities: PathBuf,
     /// The proxy for calls to an `https` endpoint.
     pub proxy: Option<Url>,
     /// The hosts that are called without the proxy, in curl's form.
@@ -388,6 +393,7 @@ impl<'a> Settings<'a> {
             fips,
             dualstack,
             authorities: authorities.map(|path| below(root, &path)),
+            system_authorities: below(root, Path::new(SYSTEM_AUTHORITIES)),
             proxy: self.first(&["HTTPS_PROXY", "https_proxy"]).map(|setting| setting.url(&["http", "https"])).transpose()?,
             no_proxy: self.first(&["NO_PROXY", "no_proxy"]).map(|setting| setting.text),
             metadata,

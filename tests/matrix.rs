@@ -348,6 +348,20 @@ fn put_tls_before(stage: &Stage, flaw: Flaw, host: &str) -> Tls {
     tls
 }
 
+#[test]
+fn the_systems_authorities_are_trusted_unless_others_are_named() {
+    let stage = Stage::with_the_address();
+    let tls = put_tls_before(&stage, Flaw::None, "localhost");
+    stage.write("etc/ssl/certs/ca-certificates.crt", &tls.authority);
+    assert_eq!(stage.run(["status"]).code(), 0);
+    let others = Tls::before(&stage.ec2.url(), Flaw::None);
+    stage.write("others.pem", &others.authority);
+    stage.configure("AWS_CA_BUNDLE=/others.pem\nSTATUS_TIMEOUT=0.5");
+    let ended = stage.run(["status"]);
+    assert_eq!(ended.code(), 4);
+    ended.tells(&["certificate"]);
+}
+
 /// Runs the call that meets this trouble.
 fn run(row: &Row, action: &str, owner: &str, limit: f64) -> (Stage, Ended) {
     let (stage, mut props) = set_up(row.side, owner, limit);

@@ -20,7 +20,7 @@ use super::clock;
 pub struct Endpoint {
     region: String,
     url: String,
-    /// The only authorities to trust, where they are not the system's.
+    /// The authorities to trust, for an `https` endpoint. Without them, the system is searched.
     authorities: Option<Vec<Certificate>>,
     proxy: Option<Url>,
     no_proxy: Option<String>,
@@ -40,7 +40,7 @@ impl Endpoint {
     pub fn new(region: &RegionName, config: &Config) -> Result<Self, String> {
         let own = || region_url(region, config.fips, config.dualstack);
         let url = config.endpoint.as_ref().map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
-        let authorities = config.authorities.as_deref().filter(|_| url.starts_with("https:")).map(read_authorities).transpose()?;
+        let authorities = if url.starts_with("https:") { authorities(config)? } else { None };
         Ok(Self { region: region.to_string(), url, authorities, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() })
     }
 
@@ -93,6 +93,15 @@ impl Endpoint {
 
 /// Debian's own file has 220 kB.
 const MOST_AUTHORITIES: u64 = 1024 * 1024;
+
+/// The configured authorities, else those of the system's one file. Where there is none, the system will be searched, which takes
+/// longer: the search reads that file, and then the folder that has each of its certificates once more.
+fn authorities(config: &Config) -> Result<Option<Vec<Certificate>>, String> {
+    match &config.authorities {
+        Some(path) => read_authorities(path).map(Some),
+        None => Ok(read_authorities(&config.system_authorities).ok()),
+    }
+}
 
 fn read_authorities(path: &Path) -> Result<Vec<Certificate>, String> {
     let file = file::read_up_to(MOST_AUTHORITIES, path).map_err(|error| match error {
