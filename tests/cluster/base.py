@@ -14,7 +14,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STORE = REPOSITORY / "target" / "cluster"
-PACKAGES = ("busybox", "ca-certificates", "cluster-glue", "corosync", "curl", "heartbeat", "keepalived", "libxml2-utils", "monit",
+PACKAGES = ("busybox", "ca-certificates", "cluster-glue", "corosync", "crmsh", "curl", "heartbeat", "keepalived", "libxml2-utils", "monit",
             "nftables", "nginx-light", "pacemaker", "pacemaker-cli-utils", "pcs", "systemd", "tini")
 
 # Every program by which Heartbeat, an init script or an administrator would reboot a machine.

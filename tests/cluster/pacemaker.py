@@ -9,6 +9,8 @@ from node import wait_until
 PAGE = base.REPOSITORY / "docs/pacemaker.md"
 FENCE = re.compile(r"^```(\w*)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RESOURCE = "elastic-ip"
+# The first line of a block that does with crmsh what the one before it does with pcs.
+IN_CRMSH = "# on server1, with crmsh"
 # systemd does not run in a node. This does what the page asks of it, by the units' own words.
 SYSTEMCTL = r"""#!/bin/sh
 set -eu
@@ -45,6 +47,14 @@ esac
 """
 
 
+def in_words_of(shell: str, blocks: list[tuple]) -> list[tuple]:
+    """The page's blocks without those for the other shell."""
+    beside = [text.startswith(IN_CRMSH) for *_, text in blocks]
+    assert any(beside)
+    others = {"pcs": beside, "crm": [*beside[1:], False]}[shell]
+    return [block for block, other in zip(blocks, others) if not other]
+
+
 class Pacemaker:
     """The cluster that the page makes. `changes` replace words of the page, to have it in less time."""
 
@@ -62,12 +72,12 @@ class Pacemaker:
 
     # The page
 
-    def follow(self, until: str = ""):
-        """Does what the page says, from its first block to its last, or to the heading `until`."""
+    def follow(self, until: str = "", shell: str = "pcs"):
+        """Does what the page says, from its first block to its last, or to the heading `until`, in the words of that shell."""
         page = PAGE.read_text()
         assert [word for word in (*self.words, until) if word not in page] == []
         page = page.partition(f"\n## {until}\n")[0] if until else page
-        for language, file, text in FENCE.findall(page):
+        for language, file, text in in_words_of(shell, FENCE.findall(page)):
             for word, other in self.words.items():
                 text = text.replace(word, other)
             if file:
@@ -80,7 +90,7 @@ class Pacemaker:
     def type(self, block: str):
         """Runs a block's commands on the nodes that its first line names."""
         where, _, commands = block.partition("\n")
-        names = {"# on both nodes": list(self.nodes), "# on server1": ["server1"]}[where]
+        names = {"# on both nodes": list(self.nodes), "# on server1": ["server1"], IN_CRMSH: ["server1"]}[where]
         for command in commands.replace("\\\n", " ").splitlines():
             command = command.replace("sudo ", "")
             for name in names:
@@ -90,7 +100,7 @@ class Pacemaker:
                     self.nodes[name].run("sh", "-euc", command, timeout=120)
             if command.startswith("systemctl restart "):
                 self.wait_for_members()
-            elif command.startswith("pcs "):
+            elif command.startswith(("pcs ", "crm ")):
                 self.wait_for_rest()
 
     def copy(self, name: str, command: str):
