@@ -23,7 +23,7 @@ class Record:
         self.about = {
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             "machine": machine(),
-            "commit": output("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"),
+            "commit": commit(),
             "load": round(os.getloadavg()[0], 2),
         }
 
@@ -42,6 +42,13 @@ def load(part: str) -> tuple[dict, dict] | None:
         return None
     kept = json.loads(path.read_text())
     return kept["about"], kept["figures"]
+
+
+def commit() -> str:
+    """The commit, and whether more has been changed since than what the bench itself writes."""
+    git = ("git", "-C", str(REPOSITORY))
+    changed = output(*git, "status", "--porcelain", "--", ".", ":!bench/results", ":!docs", ":!README.md")
+    return output(*git, "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 
 def machine() -> str:
