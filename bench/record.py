@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import platform
 import subprocess
 import time
@@ -10,12 +9,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "bench" / "results"
-# More than this, and something else ran as well.
-QUIET = 0.5
+# Of all processors' time: what others may use without being told of.
+QUIET = 0.05
 
 
 class Record:
-    """One part's run: made before the first measurement, saved after the last."""
+    """One part's run: made before it does anything else, saved after the last measurement."""
 
     def __init__(self, part: str):
         self.part = part
@@ -24,7 +23,7 @@ class Record:
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             "machine": machine(),
             "commit": commit(),
-            "load": round(os.getloadavg()[0], 2),
+            "load": round(load_of_others(), 2),
         }
 
     def save(self, figures: dict):
@@ -42,6 +41,20 @@ def load(part: str) -> tuple[dict, dict] | None:
         return None
     kept = json.loads(path.read_text())
     return kept["about"], kept["figures"]
+
+
+def load_of_others() -> float:
+    """The share of the processors' time that is in use while nothing of the bench runs."""
+    before = cpu_times()
+    time.sleep(2)
+    after = cpu_times()
+    passed = [later - earlier for earlier, later in zip(before, after)]
+    # proc_stat(5): the fourth and the fifth are idle.
+    return 1 - sum(passed[3:5]) / sum(passed)
+
+
+def cpu_times() -> list[int]:
+    return [int(ticks) for ticks in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
 
 
 def commit() -> str:

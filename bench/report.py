@@ -25,7 +25,8 @@ def measured() -> dict[str, tuple[dict, dict]]:
 
 
 def trial(about: dict) -> str:
-    return f" **The machine was busy (load {about['load']}): these are figures of a trial.**" if about["load"] > record.QUIET else ""
+    """What to say of a run that others disturbed."""
+    return " **These are figures of a trial: the machine had other work to do.**" if about["load"] > record.QUIET else ""
 
 
 def page(kept: dict) -> str:
