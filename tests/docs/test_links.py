@@ -47,8 +47,8 @@ def test_every_file_of_this_repository_that_a_document_names_exists(name):
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_every_target_of_make_that_a_document_names_exists(name):
     text = Document(name).text
-    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    named = {word for line in re.findall(r"(?:^|`)make ([a-z -]+)", text, re.MULTILINE) for word in line.split()}
+    targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = {word for line in re.findall(r"(?:^|`)make ([a-z0-9 -]+)", text, re.MULTILINE) for word in line.split()}
     assert named and named <= targets
 
 
