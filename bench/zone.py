@@ -316,10 +316,10 @@ def plot(figures: dict, path: Path):
         panel.grid(alpha=0.3)
         panel.set_ylim(0, 102)
     for panel in panels.flat[:3]:
-        panel.set_xscale("symlog", linthresh=1)
-        panel.legend(loc="lower right", frameon=False)
-    for panel in panels[1]:
-        panel.set_xlabel("seconds since the zone failed and the first node found out; dotted: the limit")
+        panel.set_xscale("log")
+        panel.set_xlim(left=0.2)
+        panel.legend(loc="upper left")
+    figure.supxlabel("seconds since the first node found its peer dead; dotted: the limit", fontsize="medium")
     for row in panels:
         row[0].set_ylabel("addresses moved, %")
     figure.tight_layout()

@@ -30,3 +30,10 @@ def test_each_part_has_its_plot_and_is_on_the_page():
     for part in report.measured():
         assert (report.PAGE.parent / f"{part}.svg").read_text().startswith("<?xml")
         assert f"]({part}.svg)" in text
+
+
+def test_another_figure_of_a_zone_makes_another_page():
+    kept = report.measured()
+    for case in kept["zone"][1]["cases"]:
+        case["sent"] += 1000
+    assert report.page(kept) != report.PAGE.read_text()
