@@ -24,6 +24,8 @@ AWS_CLI = REPOSITORY / "target" / "bench" / "debian" / "usr"
 # How often a syslog is looked at: Heartbeat's own stamps are whole seconds.
 STEP = 0.002
 PATIENCE = 90
+# How long a Heartbeat that has just been started waits for its peer before it takes it for dead.
+INITDEAD = 4
 START = re.compile(r"Running \S+/elastic-ip +start")
 DEAD = re.compile(r"node server\d: is dead")
 LATE = re.compile(r"Late heartbeat: Node \w+: interval (\d+) ms")
@@ -88,12 +90,12 @@ class Machines:
                     self.settle("server1")
                     going = True
                 garbled = self.cluster.garbled
-                done_now = jobs[name](self)
+                figure = jobs[name](self)
                 if self.cluster.garbled > garbled:
                     raise Apart("Heartbeat garbled its own message")
-                done[name].append(done_now)
+                done[name].append(figure)
             except (Apart, TimeoutError, AssertionError, IndexError) as fault:
-                told["apart"].append(f"{name}: {type(fault).__name__} {fault}")
+                told["apart"].append(f"{name}: {type(fault).__name__}: {fault}".partition("\n")[0])
                 if len(told["apart"]) > count:
                     raise
                 self.tell(told)
@@ -143,10 +145,13 @@ class Machines:
         if ends != sorted(ends) or cluster.mutations(killed) != [(peer, "AssociateAddress")]:
             raise Apart(f"not one failover: {[end - killed for end in ends]}, {cluster.mutations(killed)}")
 
+        begun = time.monotonic()
         cluster.start(dead)
         cluster.wait_for_log(dead, "Initial resource acquisition complete", PATIENCE)
         self.settle(peer)
-        return {"total": ends[-1] - killed} | {part: end - begin for part, begin, end in zip(stamps, ends, ends[1:])}
+        # Until then it would not take the peer for dead after the deadtime.
+        wait_until(lambda: time.monotonic() - begun > INITDEAD, PATIENCE, "initdead to be over")
+        return {"from": dead, "total": ends[-1] - killed} | {part: end - begin for part, begin, end in zip(stamps, ends, ends[1:])}
 
     def listen(self, keepalive: float, seconds: float) -> dict:
         """How late heartbeats are: `late` has the ms of each that took more than twice as long as it should."""
@@ -228,7 +233,7 @@ MOVES = {"failback": Machines.failback, "standby": Machines.standby, "healed spl
 
 def quick(keepalive: float, deadtime: float) -> Timing:
     keepalive, deadtime, warntime, initdead = (
-        f"{seconds * 1000:.0f}ms" for seconds in (keepalive, deadtime, 2 * keepalive, max(4, deadtime)))
+        f"{seconds * 1000:.0f}ms" for seconds in (keepalive, deadtime, 2 * keepalive, max(INITDEAD, deadtime)))
     return Timing(keepalive, deadtime, f"warntime {warntime}\ninitdead {initdead}\n")
 
 
