@@ -138,6 +138,8 @@ by EC2's journal of every call and whose the address was before and after it. Th
 
 {gaps(figures["moves"])}
 
+In a healed split brain both Heartbeats stop what they hold and start anew; what the stop released is nobody's until that is over.
+
 {misses(figures)}
 """
 
