@@ -67,6 +67,7 @@ def test_the_deadlines_are_the_programs(name, seconds):
     assert f"#{name}={seconds}\n" in read("etc/default/elastic-ip")
     assert f"| `{name}` | {seconds} |" in read("README.md")
     assert "Defaults: 3600, 10 and 5" in read("man/elastic-ip.8")
+    assert name != "START_TIMEOUT" or f"const {name}: Duration = Duration::from_secs({seconds});" in read("bench/zone.rs")
 
 
 @pytest.mark.parametrize("name", ["RELEASE_ON_STOP", "ALLOW_REASSOCIATION"])
