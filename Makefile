@@ -17,6 +17,7 @@ check:
 	cargo clippy --all-targets --locked --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
 	cargo test --locked --quiet
+	cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	tests/scripts
 
 # Measures calls, zones and failovers, and writes docs/performance.md. Needs root and a quiet machine.
