@@ -82,6 +82,7 @@ fn a_missing_permission_is_named_with_the_call_that_lacks_it() {
     }
 }
 
+// P11. Fails when `printable` around the text of `Message` in `read` in src/ec2/answer.rs is removed.
 #[test]
 fn what_a_peer_says_comes_out_as_one_line_without_control_characters() {
     let stage = Stage::with_the_address();
@@ -236,6 +237,7 @@ fn a_question_that_is_not_answered_puts_no_change_in_doubt() {
     }
 }
 
+// P3. Fails when the arm with `done: Some(false)` of `check` in src/ec2/answer.rs is removed.
 #[test]
 fn a_change_is_done_only_by_ec2s_own_word_for_it() {
     for (action, owner, change, other, stdout) in [
@@ -281,6 +283,7 @@ fn a_describe_that_lags_behind_an_acknowledged_associate_is_no_failure() {
     assert_eq!(stage.ec2.changes(), ["AssociateAddress"]);
 }
 
+// P5. Fails when the call of `remember_failures` in `run` in src/command.rs is removed.
 #[test]
 fn after_a_failed_stop_status_is_unknown_while_the_address_is_here_until_a_stop_or_a_start_succeeds() {
     for (action, after) in [("stop", (STOPPED, 3)), ("start", (RUNNING, 0))] {

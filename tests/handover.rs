@@ -85,6 +85,7 @@ fn a_status_that_cannot_tell_keeps_the_mark() {
     stage.run(["status"]).says(HANDED_OVER, 3);
 }
 
+// P12. Fails when the arm with `hand_over` of `Release::next` in src/plan.rs is removed.
 #[test]
 fn a_peers_start_takes_the_address_over_without_a_moment_without_an_owner() {
     let stage = owner();

@@ -258,6 +258,7 @@ fn a_region_of_the_metadata_service_that_is_none_is_not_believed() {
     }
 }
 
+// P4. Fails when the condition `here` of `is_mine` in src/plan.rs is removed.
 #[test]
 fn another_instance_with_a_like_id_is_not_me() {
     for other in ["i-0aaaaaaa", "i-0aaaaaaaaaaaaaaab"] {

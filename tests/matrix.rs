@@ -383,7 +383,6 @@ fn check(row: &Row) {
         }
         let limit = if fails { SHORT } else { AMPLE };
         let case = format!("{:?}: {}: {action} with {owner}", row.side, row.name);
-        // P6.
         // A machine that is too busy is not late three times.
         let in_time = |ended: &Ended| ended.elapsed <= Duration::from_secs_f64(limit + 1.0);
         let late = (0..3).all(|_| {
@@ -403,6 +402,7 @@ fn check_side(side: Side) {
     each_at_once(&rows, check);
 }
 
+// P6. Fails when `deadline.left()` in `Ec2::attempt` in src/ec2.rs and the arm with `GRACE` of `perform` in src/command.rs are removed.
 #[test]
 fn each_action_meets_each_fault_of_ec2() {
     check_side(Side::Ec2);
@@ -439,6 +439,7 @@ fn name_server(lookup: Lookup) -> Ipv4Addr {
 /// Set where this process runs in a network of its own.
 const INSIDE: &str = "INSIDE";
 
+// P6. Fails when `shutdown_background` in `run` in src/command.rs is removed.
 #[test]
 fn each_action_meets_each_fault_of_the_name_service() {
     if env::var_os(INSIDE).is_some() {

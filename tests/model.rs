@@ -2,7 +2,7 @@
 //!
 //! A process asks its plan for the next call, EC2 does the call or not, and some time later the process learns what came of it,
 //! or never does. Anything may happen between two of these, for as long as it takes: so every pause and every race is a history.
-//! The comments name the line to break, in src/plan.rs or src/memory.rs, to see a property fail.
+//! The comments say what to break, in src/plan.rs or src/memory.rs, to see a property fail.
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
@@ -221,7 +221,7 @@ impl World {
     fn associate(&mut self, process: &Process, fate: Fate) -> Answer {
         self.changes_sent += 1;
         let node = process.node;
-        // P9. Break: drop the arm with `LostTo` from `Takeover::next`.
+        // P9. Fails when the arm with `LostTo` of `Takeover::next` in src/plan.rs is removed.
         let changes = &self.history[process.begun.unwrap_or_default()..];
         let taken_since = changes.iter().skip(1).flatten().any(|(_, taker)| *taker != node);
         assert!(
@@ -245,9 +245,9 @@ impl World {
             }
             _ => Err(Error::new(Kind::Refused("InvalidAssociationID.NotFound".to_owned()), "no such association")),
         });
-        // P1, P9. Break: let `Release::next` disassociate whatever `is_mine` says.
+        // P1, P9. Fails when the arm with `!is_mine` of `Release::next` in src/plan.rs is removed.
         assert!(before == Some(node) || self.owner() == before, "a stop of node {node} took the address from {before:?}");
-        // P12. Break: drop the arm with `hand_over` from `Release::next`.
+        // P12. Fails when the arm with `hand_over` of `Release::next` in src/plan.rs is removed.
         assert!(!self.hand_over, "a node that hands over has released");
         Answer::Disassociated(answer)
     }
@@ -333,7 +333,7 @@ impl World {
                 let memory = self.memories.entry(process.node).or_default();
                 let judged = memory.judge(mine);
                 *memory = memory.after_describe(mine);
-                // P4. Break: let `Memory::judge` call everything `Mine`.
+                // P4. Fails when `Memory::judge` in src/memory.rs calls everything `Mine`.
                 assert!(judged != Some(Outcome::Mine) || mine, "running, and no describe showed it");
                 Some(judged)
             }
@@ -351,7 +351,7 @@ impl World {
         let memory = self.memories.entry(process.node).or_default();
         match process.plan {
             Plan::Start(_) => {
-                // P3. Break: let `Takeover::next` keep whatever is held.
+                // P3. Fails when the guard of the arm with `Take::Keep` of `Takeover::next` in src/plan.rs is removed.
                 assert!(outcome != Some(Outcome::Mine) || process.entitled, "a start is done that EC2 never said was");
                 *memory = memory.after_start(outcome);
             }
@@ -382,7 +382,8 @@ impl World {
         self.run(node, action);
         let memory = self.memory(node);
         match action {
-            // P2, P8: whatever was killed before, a start converges.
+            // P2, P8: whatever was killed before, a start converges. Fails when the arm with `Outcome::Mine` of `Memory::after_start`
+            // in src/memory.rs is removed.
             Action::Start => {
                 assert_eq!(self.owner(), Some(node));
                 assert_eq!(memory, Memory::default());
@@ -394,7 +395,7 @@ impl World {
             }
             Action::Status => assert_eq!(self.owner(), before),
         }
-        // P7. Break: let `Takeover::next` associate what is mine.
+        // P7. Fails when the arm with `Take::Keep` of `Takeover::next` in src/plan.rs is removed.
         let (owner, sent) = (self.owner(), self.changes_sent);
         self.run(node, action);
         assert_eq!((self.owner(), self.changes_sent), (owner, sent), "the second {action:?} changed something");
@@ -407,7 +408,8 @@ impl World {
             self.learn(number);
             self.end(number, None);
         }
-        // P5: at the status that decides about a reboot, EC2 is well again. Break: let `Memory::after_stop` forget a failure.
+        // P5: at the status that decides about a reboot, EC2 is well again. Fails when `Memory::after_stop` in src/memory.rs forgets
+        // a failure.
         let judged = self.memory(node).judge(self.owner() == Some(node));
         assert_ne!(judged, Some(Outcome::Mine), "heartbeat would reboot node {node}");
     }
@@ -451,7 +453,7 @@ impl StateMachineTest for Nodes {
 }
 
 prop_state_machine! {
-    #![proptest_config(Config { cases: Config::default().cases.max(1000), failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: Config::default().cases.max(2000), failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn every_history_keeps_the_address_with_one_rightful_owner(sequential 1..120 => Nodes);

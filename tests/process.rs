@@ -98,6 +98,7 @@ fn a_process_with_keys_has_no_core_file_and_can_gain_no_privilege() {
     assert!(status.contains("\nNoNewPrivs:\t1\n"), "{status}");
 }
 
+// P10. Fails when the calls of `process::harden` in src/main.rs are removed.
 #[test]
 fn a_process_with_keys_that_crashes_dumps_no_core() {
     let mut waiting = Waiting::in_shell("ulimit -c unlimited || ulimit -c \"$(ulimit -H -c)\"; exec \"$@\"");

@@ -58,6 +58,7 @@ fn stop_disassociates_the_association_id_that_it_saw_and_never_the_address() {
     assert_eq!(stage.ec2.owner(IP), None);
 }
 
+// P1. Fails when the arm with `!is_mine` of `Release::next` in src/plan.rs is removed.
 #[test]
 fn stop_leaves_an_address_alone_that_is_not_this_instances() {
     for owner in [None, Some(PEER), Some("eni-0cccccccccccccccc"), Some("i-0aaaaaaa")] {
@@ -96,6 +97,7 @@ fn status_and_what_reads_the_configuration_anew_only_describe() {
     }
 }
 
+// P7. Fails when the arm with `Take::Keep` of `Takeover::next` in src/plan.rs is removed.
 #[test]
 fn the_second_start_and_the_second_stop_change_nothing() {
     let stage = Stage::with_the_address_at_the_peer();
