@@ -28,7 +28,7 @@ use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
 use elastic_ip::plan::{Take, Takeover};
 use elastic_ip::retry::{Deadline, press, until};
 
-/// The default of `START_TIMEOUT`.
+/// How long a start goes on that EC2 throttles.
 const START_TIMEOUT: Duration = Duration::from_secs(3600);
 
 const USAGE: &str = "zone NODES SPREAD ANSWER SIZE:REFILL [SIZE:REFILL] RUNS [charged]";

@@ -66,6 +66,8 @@ pub enum Error {
 pub struct Timeouts {
     /// For start: long, because under Heartbeat a failed start is final.
     pub start: Duration,
+    /// For start while EC2 says nothing, not even that it has too many calls: a live peer may reach it.
+    pub start_unheard: Duration,
     /// For stop: short, because Heartbeat repeats a failed one eleven times.
     pub stop: Duration,
     /// For status.
@@ -405,6 +407,7 @@ impl<'a> Settings<'a> {
             release_on_stop,
             timeouts: Timeouts {
                 start: self.seconds("START_TIMEOUT", 3600)?,
+                start_unheard: self.seconds("START_TIMEOUT", 120)?,
                 stop: self.seconds("STOP_TIMEOUT", 10)?,
                 status: self.seconds("STATUS_TIMEOUT", 5)?,
             },

@@ -11,6 +11,8 @@ use tokio_retry2::strategy::{ExponentialBackoff, jitter_with_bounds};
 pub struct Deadline {
     begun: Instant,
     end: Instant,
+    /// How long to go on while the peer says nothing.
+    unheard: Duration,
 }
 
 impl Deadline {
@@ -18,7 +20,13 @@ impl Deadline {
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         let begun = Instant::now();
-        Self { begun, end: begun + limit }
+        Self { begun, end: begun + limit, unheard: limit }
+    }
+
+    /// The same deadline, for tries that end earlier where the peer says nothing for so long, not even that it has too many calls.
+    #[must_use]
+    pub fn or_unheard_for(self, limit: Duration) -> Self {
+        Self { unheard: limit, ..self }
     }
 
     /// The time that is left, zero when it has passed.
@@ -77,13 +85,20 @@ pub trait Transient: fmt::Display {
 pub async fn until<T, E: Transient>(deadline: Deadline, what: &str, mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
     let mut brisk = ceilings();
     let mut throttled = false;
+    let mut heard = deadline.begun;
     loop {
         let error = match attempt().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         let Some(pace) = error.pace() else { return Err(error) };
-        let left = deadline.left();
+        let left = match pace {
+            Pace::Brisk => deadline.left().min(deadline.unheard.saturating_sub(heard.elapsed())),
+            Pace::Throttled => {
+                heard = Instant::now();
+                deadline.left()
+            }
+        };
         if left < pace.base() {
             return Err(error);
         }
@@ -158,6 +173,22 @@ mod tests {
             let (count, elapsed) = attempts_within(Duration::from_secs(60), Some(Pace::Brisk)).await;
             assert!(count > 15, "{count}");
             assert!(elapsed <= Duration::from_secs(60), "{elapsed:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_given_up_sooner_than_one_that_says_it_is_busy() {
+        let deadline = || Deadline::after(Duration::from_secs(3600)).or_unheard_for(Duration::from_secs(120));
+        for (busy, least, most) in [(0, 110, 120), (300, 300, 660), (3600, 2400, 3600)] {
+            let start = Instant::now();
+            let result: Result<(), _> = until(deadline(), "call", async || {
+                let is_busy = start.elapsed() < Duration::from_secs(busy);
+                Err(Fault(Some(if is_busy { Pace::Throttled } else { Pace::Brisk })))
+            })
+            .await;
+            assert!(result.is_err());
+            let elapsed = start.elapsed().as_secs();
+            assert!((least..=most).contains(&elapsed), "{elapsed} s, busy for {busy} s");
         }
     }
 
