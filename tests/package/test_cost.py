@@ -15,6 +15,8 @@ ANSWER = f"""<DescribeAddressesResponse xmlns="http://ec2.amazonaws.com/doc/2016
 <associationId>eipassoc-0123456789abcdef0</associationId><instanceId>{INSTANCE}</instanceId></item></addressesSet>
 </DescribeAddressesResponse>""".encode()
 RUNS = 21
+# Instructions of a status over plain HTTP, as callgrind counts them.
+INSTRUCTIONS = 1_772_000
 
 
 class AtOnce(http.server.BaseHTTPRequestHandler):
@@ -62,3 +64,16 @@ def test_a_status_costs_less_than_15_ms_of_cpu(contents, node):
     costs = [milliseconds_of_cpu(contents / "usr/sbin/elastic-ip", node) for _ in range(RUNS)]
     print(f"\nCPU of a status: median {statistics.median(costs):.1f} ms, from {min(costs):.1f} to {max(costs):.1f} ms")
     assert statistics.median(costs) < 15
+
+
+def test_a_status_executes_as_many_instructions_as_it_did(contents, node, tmp_path):
+    counted = tmp_path / "callgrind"
+    said = subprocess.run(
+        ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counted}", contents / "usr/sbin/elastic-ip", "--root", node, "status"],
+        env={"HOME": "/root", "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    assert said.stdout.endswith("running\n")
+    instructions = next(int(line.split()[1]) for line in counted.read_text().splitlines() if line.startswith("summary:"))
+    print(f"\nInstructions of a status: {instructions}")
+    assert abs(instructions / INSTRUCTIONS - 1) < 0.05, (
+        f"{instructions} instructions, where {INSTRUCTIONS} were counted; see with `callgrind_annotate --inclusive=yes` what has changed, "
+        "and if it is meant, or is another compiler's doing, correct INSTRUCTIONS here")
