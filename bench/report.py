@@ -7,8 +7,8 @@ import sys
 import record
 
 # Each is a module beside this one with `section(figures) -> str`, which embeds `NAME.svg`, and
-# `plot(figures, path)`, and only that imports matplotlib. One with `summary(figures) -> str` has a say in the README, too.
-PARTS = ("calls", "zone", "failovers")
+# `plot(figures, path)`, if it has a plot at all, and only that imports matplotlib. One with `summary(figures) -> str` has a say in the README, too.
+PARTS = ("calls", "instructions", "zone", "failovers")
 PAGE = record.REPOSITORY / "docs" / "performance.md"
 README = record.REPOSITORY / "README.md"
 BLOCK = re.compile(r"(<!-- bench/report -->\n).*?(<!-- its end -->\n)", re.DOTALL)
@@ -54,7 +54,9 @@ def draw(kept: dict):
     # The same figures make the same file.
     matplotlib.rcParams.update({"svg.hashsalt": "elastic-ip", "svg.fonttype": "none", "font.family": "sans-serif"})
     for name, (_, figures) in kept.items():
-        importlib.import_module(name).plot(figures, PAGE.parent / f"{name}.svg")
+        module = importlib.import_module(name)
+        if hasattr(module, "plot"):
+            module.plot(figures, PAGE.parent / f"{name}.svg")
 
 
 def main():
