@@ -247,7 +247,7 @@ one that lets a refused call, too, cost what has come in.
 start began: 4 s after 10 s, 15 s after a minute, 3½ minutes after 2000 s.
 
 **`START_TIMEOUT`.** The slowest of these {len(common)} zones, {longest['nodes']} nodes at {bucket_names(longest['buckets'])}, is done after {longest['last']['max']:,.0f} s of which the
-bucket needs {longest['limit']:,.0f} s. Hence the default of {figures['start_timeout']} s: under Heartbeat a start that gives up is final.
+bucket needs {longest['limit']:,.0f} s. Hence a start goes on for {figures['start_timeout']} s as long as EC2 throttles it, unless `START_TIMEOUT` is set: under Heartbeat a start that gives up is final.
 
 **With real processes**: {real_run['nodes']} × `elastic-ip start` on this machine against a real bucket ({bucket_names(real_run['buckets'])}), {real_run['runs']} runs, beside {played['runs']} runs in virtual
 time. The last had its address after {real_run['last']['mean']:.1f} s ({real_run['last']['min']:.1f} to {real_run['last']['max']:.1f}) beside {played['last']['mean']:.1f} s ({played['last']['min']:.1f} to {played['last']['max']:.1f}), {ends:+.1%}; half of them after
