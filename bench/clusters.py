@@ -92,11 +92,8 @@ class Machines:
                     self.boot(configuration, article)
                     self.settle("server1")
                     going = True
-                garbled = self.cluster.garbled
-                figure = jobs[name](self)
-                if self.cluster.garbled > garbled:
-                    raise Apart("Heartbeat garbled its own message")
-                done[name].append(figure)
+                self.garbled = self.cluster.garbled
+                done[name].append(jobs[name](self))
             except (Apart, AssertionError, IndexError, RuntimeError, TimeoutError) as fault:
                 told["apart"].append(f"{name}: {type(fault).__name__}: {fault}".partition("\n")[0])
                 if len(told["apart"]) > count + MOST_APART:
@@ -106,6 +103,10 @@ class Machines:
         if going:
             self.tell(told)
         return told
+
+    def expect_ungarbled(self, what: str):
+        if self.cluster.garbled > self.garbled:
+            raise Apart(f"Heartbeat garbled its own message and was started again; {what}")
 
     def tell(self, told: dict):
         """Adds what Heartbeat said of itself since the boot."""
@@ -122,12 +123,12 @@ class Machines:
         return told | {"alarms": self.alarms}
 
     def fail_over(self) -> dict:
-        garbled, begun = self.cluster.garbled, time.monotonic()
+        begun = time.monotonic()
         try:
             return self.kill_and_restart()
         finally:
             # A Heartbeat that garbled its start has been killed for that, too.
-            if self.cluster.garbled == garbled:
+            if self.cluster.garbled == self.garbled:
                 self.alarms += max(0, sum(len(watch.said(DEAD, begun)) for watch in self.watches.values()) - 1)
 
     def kill_and_restart(self) -> dict:
@@ -147,6 +148,7 @@ class Machines:
             return [call for call in cluster.ec2.calls(killed) if call.source == cluster.public[peer]
                     and call.action == action and call.status == 200]
         cluster.wait_for(lambda: calls("AssociateAddress"), PATIENCE, f"{peer} to have the address")
+        self.expect_ungarbled(f"the peer had the address {calls('AssociateAddress')[0].time - killed:.1f} s after the kill")
         said = self.watches[peer].said
         # What was answered has been called, so its line is on its way at least.
         wait_until(lambda: said(START, killed), 1, "the line of the start")
@@ -207,10 +209,8 @@ class Machines:
         return timeline
 
     def healing(self) -> list:
-        garbled = self.cluster.garbled
         split_the_brain(self.cluster)
-        if self.cluster.garbled > garbled:
-            raise Apart("Heartbeat garbled its own message while the brain was split")
+        self.expect_ungarbled("the brain was not split")
         begun = time.monotonic()
         for node in self.cluster.nodes.values():
             node.started_at = len(node.log())
@@ -224,6 +224,7 @@ class Machines:
     def timeline(self, begun: float) -> list[tuple[float, str | None]]:
         """Who had the address from when on, in seconds after `begun`, by EC2's journal, which must be
         without a gap. The last is when the watching ended."""
+        self.expect_ungarbled("the move is not what it would have been")
         owner, timeline = None, []
         for call in sorted(self.cluster.ec2.calls(), key=lambda call: call.time):
             if ADDRESS not in call.before:
