@@ -85,7 +85,8 @@ pub trait Transient: fmt::Display {
 pub async fn until<T, E: Transient>(deadline: Deadline, what: &str, mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
     let mut brisk = ceilings();
     let mut throttled = false;
-    let mut heard = deadline.begun;
+    // What came before these attempts was an answer, or nothing at all.
+    let mut heard = Instant::now();
     loop {
         let error = match attempt().await {
             Ok(value) => return Ok(value),
@@ -190,6 +191,19 @@ mod tests {
             let elapsed = start.elapsed().as_secs();
             assert!((least..=most).contains(&elapsed), "{elapsed} s, busy for {busy} s");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_follows_a_long_siege_is_tried_again_as_well() {
+        let deadline = Deadline::after(Duration::from_secs(3600)).or_unheard_for(Duration::from_secs(120));
+        sleep(Duration::from_secs(1800)).await;
+        let mut count = 0;
+        let result: Result<(), _> = until(deadline, "call", async || {
+            count += 1;
+            if count == 1 { Err(Fault(Some(Pace::Brisk))) } else { Ok(()) }
+        })
+        .await;
+        assert!(result.is_ok());
     }
 
     #[test]
