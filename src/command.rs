@@ -177,8 +177,8 @@ fn remember_failures(config: &Config, done: Option<&Done>) {
 async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Trouble> {
     let begun = Instant::now();
     let limit = invocation.limit.unwrap_or_else(|| limit(invocation.action, config));
-    let deadline = match invocation.action {
-        Action::Start | Action::Restart => Deadline::after(limit).or_unheard_for(config.timeouts.start_unheard),
+    let deadline = match (invocation.action, invocation.limit) {
+        (Action::Start | Action::Restart, None) => Deadline::after(limit).or_unheard_for(config.timeouts.start_unheard),
         _ => Deadline::after(limit),
     };
     // Taken from here on: the parent may have left SIGTERM ignored, as Heartbeat does.
