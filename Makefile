@@ -20,7 +20,7 @@ check:
 	cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	tests/scripts
 
-# Measures calls, zones and failovers, and writes docs/performance.md. Needs root and a quiet machine.
+# Measures calls, zones, failovers and builds, and writes docs/performance.md. Needs root and a quiet machine.
 bench: setup deb
 	bench/setup
 	bench/run

@@ -8,7 +8,7 @@ import record
 
 # Each is a module beside this one with `section(figures) -> str`, which embeds `NAME.svg`, and
 # `plot(figures, path)`, if it has a plot at all, and only that imports matplotlib. One with `summary(figures) -> str` has a say in the README, too.
-PARTS = ("calls", "instructions", "zone", "failovers")
+PARTS = ("calls", "instructions", "zone", "failovers", "building")
 PAGE = record.REPOSITORY / "docs" / "performance.md"
 README = record.REPOSITORY / "README.md"
 BLOCK = re.compile(r"(<!-- bench/report -->\n).*?(<!-- its end -->\n)", re.DOTALL)
