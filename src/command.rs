@@ -176,11 +176,7 @@ fn remember_failures(config: &Config, done: Option<&Done>) {
 
 async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Trouble> {
     let begun = Instant::now();
-    let limit = invocation.limit.unwrap_or_else(|| limit(invocation.action, config));
-    let deadline = match (invocation.action, invocation.limit) {
-        (Action::Start | Action::Restart, None) => Deadline::after(limit).or_unheard_for(config.timeouts.start_unheard),
-        _ => Deadline::after(limit),
-    };
+    let (limit, deadline) = deadline(invocation, config);
     // Taken from here on: the parent may have left SIGTERM ignored, as Heartbeat does.
     let mut terminate = signal(SignalKind::terminate());
     let mut interrupt = signal(SignalKind::interrupt());
@@ -234,6 +230,16 @@ async fn caught(signal: &mut std::io::Result<tokio::signal::unix::Signal>) {
         }
         Err(_) => std::future::pending().await,
     }
+}
+
+/// How long the call may take at the most, and the deadline that its tries keep. A caller's own limit is all that counts.
+fn deadline(invocation: &Invocation, config: &Config) -> (Duration, Deadline) {
+    let limit = invocation.limit.unwrap_or_else(|| limit(invocation.action, config));
+    let deadline = match (invocation.action, invocation.limit) {
+        (Action::Start | Action::Restart, None) => Deadline::after(limit).or_unheard_for(config.timeouts.start_unheard),
+        _ => Deadline::after(limit),
+    };
+    (limit, deadline)
 }
 
 fn limit(action: Action, config: &Config) -> Duration {
@@ -297,4 +303,43 @@ async fn prepare(
 fn all_unknown(config: &Config, me: Option<InstanceId>, why: &str) -> Done {
     let outcomes = config.targets.iter().map(|target| (target.clone(), Err(why.to_owned()))).collect();
     Done { me, outcomes, interrupted: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{self, Call};
+    use crate::ec2::{Error, Kind};
+    use crate::retry;
+
+    /// How long a call of these words goes on where EC2 meets it with nothing but this, in seconds.
+    async fn lasts(words: &[&str], start_timeout: Option<&str>, allowed: Option<u64>, kind: Kind) -> u64 {
+        let call = cli::parse(["elastic-ip", "--root", "/nonexistent", "203.0.113.25"].iter().chain(words).map(Into::into).collect());
+        let Ok(Call::Act(mut invocation)) = call else { panic!("{words:?}") };
+        invocation.limit = allowed.map(Duration::from_secs);
+        let environment = |name: &str| start_timeout.filter(|_| name == "START_TIMEOUT").map(str::to_owned);
+        let config = load(&invocation, &environment).unwrap();
+        let begun = tokio::time::Instant::now();
+        let (limit, deadline) = deadline(&invocation, &config);
+        let result: Result<(), _> = retry::until(deadline, "call", async || Err(Error::new(kind.clone(), ""))).await;
+        assert!(result.is_err() && begun.elapsed() <= limit, "{words:?}");
+        begun.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_waits_for_a_silent_ec2_for_two_minutes_and_for_a_busy_one_for_an_hour() {
+        for action in ["start", "restart"] {
+            assert!((110..=120).contains(&lasts(&[action], None, None, Kind::Unsent).await));
+            assert!((2400..=3600).contains(&lasts(&[action], None, None, Kind::Throttled).await));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_keeps_the_limit_that_it_is_given_whatever_ec2_says() {
+        for kind in [Kind::Unsent, Kind::Throttled] {
+            assert!((190..=300).contains(&lasts(&["start"], Some("300"), None, kind.clone()).await));
+            assert!((300..=450).contains(&lasts(&["start"], Some("1"), Some(450), kind.clone()).await));
+            assert!((3..=5).contains(&lasts(&["status"], Some("300"), None, kind).await));
+        }
+    }
 }
