@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
-use elastic_ip::address::Seat;
 use elastic_ip::agent::FRESH;
 use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
+use elastic_ip::ids::Destination;
 use elastic_ip::plan::{Take, Takeover};
 use elastic_ip::retry::{Deadline, press, until};
 
@@ -181,8 +181,8 @@ impl Node<'_> {
     }
 }
 
-fn me() -> Seat {
-    Seat { instance: id("i-0123456789abcdef0"), interface: None, private: None }
+fn me() -> Destination {
+    Destination { instance: id("i-0123456789abcdef0"), interface: None, private: None }
 }
 
 fn held_by_the_dead() -> Address {

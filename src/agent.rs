@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures::future::try_join;
 use tokio::sync::OnceCell;
 
-use crate::address::{Seat, Target};
 use crate::ec2::{Address, Association, Ec2, Error, Kind, Owner};
+use crate::ids::{Destination, Target};
 use crate::instance::Identity;
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
@@ -95,8 +95,8 @@ impl Pauses {
 impl Agent {
     /// Makes the address this instance's. The error is the reason why it is not known to be, in one line.
     pub async fn start(&self, target: &Target) -> Result<Outcome, String> {
-        let (seat, mut told) = self.begin("start", target).await?;
-        let mut plan = Takeover::new(seat, self.rules.allow_reassociation);
+        let (destination, mut told) = self.begin("start", target).await?;
+        let mut plan = Takeover::new(destination, self.rules.allow_reassociation);
         let what = format!("start of {target}");
         let taken = retry::until(self.deadline, &what, async || self.take(target, &mut plan, &mut told).await);
         let outcome = taken.await.map_err(|error| self.verdict(target, &error))??;
@@ -106,8 +106,8 @@ impl Agent {
 
     /// Stops holding the address, if this instance does. The error is the reason why it is not known to be so, in one line.
     pub async fn stop(&self, target: &Target) -> Result<Outcome, String> {
-        let (seat, mut told) = self.begin("stop", target).await?;
-        let mut plan = Release::new(seat, !self.rules.release_on_stop);
+        let (destination, mut told) = self.begin("stop", target).await?;
+        let mut plan = Release::new(destination, !self.rules.release_on_stop);
         let what = format!("stop of {target}");
         let released = retry::until(self.deadline, &what, async || self.let_go(target, &mut plan, &mut told).await);
         let outcome = released.await.map_err(|error| self.verdict(target, &error))?;
@@ -119,7 +119,7 @@ impl Agent {
     pub async fn status(&self, target: &Target) -> Result<Outcome, String> {
         // From before the describe: what a stop leaves after it is not settled by it.
         let before = self.marks.read(target);
-        let (seat, mut told) = self.begin("status", target).await?;
+        let (destination, mut told) = self.begin("status", target).await?;
         let what = format!("status of {target}");
         let described = retry::until(self.deadline, &what, async || {
             loop {
@@ -131,8 +131,9 @@ impl Agent {
             }
         });
         let address = described.await.map_err(|error| self.verdict(target, &error))?;
-        let mine = is_mine(&address, &seat);
-        if let Some(held) = address.association.as_ref().filter(|held| !mine && held.owner == Owner::Instance(seat.instance.clone())) {
+        let mine = is_mine(&address, &destination);
+        if let Some(held) = address.association.as_ref().filter(|held| !mine && held.owner == Owner::Instance(destination.instance.clone()))
+        {
             log::warn!("{target}: this instance has it, but {}; start moves it to where it belongs", place(held));
         }
         self.remember(target, || self.marks.change(target, before, before.after_describe(mine)));
@@ -140,10 +141,10 @@ impl Agent {
     }
 
     /// Finds out where the address belongs and, at the same time, what EC2 says of it.
-    async fn begin(&self, action: &str, target: &Target) -> Result<(Seat, Told), String> {
-        let seat = async { self.interfaces.seat(&self.identity.id().await?, target, &self.targets).await };
+    async fn begin(&self, action: &str, target: &Target) -> Result<(Destination, Told), String> {
+        let destination = async { self.interfaces.destination(&self.identity.id().await?, target, &self.targets).await };
         let look = async { Ok(self.first_look(action, target).await) };
-        try_join(seat, look).await
+        try_join(destination, look).await
     }
 
     /// What EC2 says of the address. All addresses are asked for together, once, and again while EC2 tells of none.
@@ -207,21 +208,22 @@ impl Agent {
             match plan.next() {
                 Take::Describe => plan.described(self.describe(target, told).await?),
                 Take::Associate(..) if self.is_stale(told) => plan.doubt(),
-                Take::Associate(address, seat) if self.rules.dry_run => {
-                    log::info!("{target}: would call AssociateAddress to move it from {} to {seat}", holder(address));
+                Take::Associate(address, destination) if self.rules.dry_run => {
+                    log::info!("{target}: would call AssociateAddress to move it from {} to {destination}", holder(address));
                     return Ok(Ok(Outcome::Rehearsed));
                 }
-                Take::Associate(address, seat) => {
-                    let (address, seat) = (address.clone(), seat.clone());
-                    let change = format!("AssociateAddress of {target} to {seat}");
-                    let answer = self.settle(target, &change, self.ec2.associate(&address, &seat, self.rules.allow_reassociation)).await;
+                Take::Associate(address, destination) => {
+                    let (address, destination) = (address.clone(), destination.clone());
+                    let change = format!("AssociateAddress of {target} to {destination}");
+                    let answer =
+                        self.settle(target, &change, self.ec2.associate(&address, &destination, self.rules.allow_reassociation)).await;
                     match answer {
                         Ok(answer) => {
                             if !plan.associated(answer.told.as_ref()) {
                                 return Err(Error::unconfirmed(&change));
                             }
                             let id = answer.told.map_or_else(String::new, |id| format!(" ({id})"));
-                            log::info!("{target}: moved from {} to {seat}{id}{}", holder(&address), self.trace(&answer.request));
+                            log::info!("{target}: moved from {} to {destination}{id}{}", holder(&address), self.trace(&answer.request));
                             return Ok(Ok(Outcome::Mine));
                         }
                         Err(error) if plan.failed(&error) => refused = Some(error),

@@ -14,12 +14,12 @@ use chrono::TimeDelta;
 use futures::future::{join, join3};
 use ring::digest;
 
-use crate::address::{InstanceId, RegionName, Target};
 use crate::cli::Question;
 use crate::cluster::{self, Manager};
 use crate::config::{self, Config, Environment, Origins};
 use crate::credentials::{self, Found, Places};
 use crate::ec2::{Ec2, Endpoint, Limits, Reached};
+use crate::ids::{InstanceId, RegionName, Target};
 use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;

@@ -8,9 +8,9 @@ use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 
-use crate::address::Target;
 use crate::config::Setting;
 use crate::escape::printable;
+use crate::ids::Target;
 
 /// What to do, in the words of an LSB init script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

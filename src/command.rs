@@ -17,12 +17,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
-use crate::address::{InstanceId, Target};
 use crate::agent::{Agent, Pauses, Rules};
 use crate::cli::{Action, Invocation};
 use crate::config::{self, Config, Environment};
 use crate::credentials::{self, Places};
 use crate::ec2::{Ec2, Endpoint, Limits};
+use crate::ids::{InstanceId, Target};
 use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;

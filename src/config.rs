@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::address::{InstanceId, RegionName, Target};
 use crate::file;
+use crate::ids::{InstanceId, RegionName, Target};
 use aws_params::AwsParams;
 use defaults::{Assignment, Value};
 

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{User, geteuid};
 use rusoto_core::credential::AwsCredentials;
 
-use crate::address::RegionName;
 use crate::config::{Config, Environment, below};
 use crate::file;
+use crate::ids::RegionName;
 use crate::metadata::{self, Metadata};
 
 /// Why there are no credentials. Each text is one line with the place and the remedy, and never a secret.

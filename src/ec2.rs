@@ -19,8 +19,8 @@ use rusoto_core::{Region, RusotoError};
 use rusoto_ec2::{AssociateAddressRequest, DescribeAddressesRequest, DisassociateAddressRequest};
 use rusoto_ec2::{Ec2 as _, Ec2Client};
 
-use crate::address::{AllocationId, AssociationId, InstanceId, InterfaceId, Name, Seat, Target};
 use crate::escape::printable;
+use crate::ids::{AllocationId, AssociationId, Destination, InstanceId, InterfaceId, Name, Target};
 use crate::retry::{Deadline, Pace, Transient};
 pub use endpoint::{Endpoint, Reached};
 use transport::Transport;
@@ -211,8 +211,13 @@ impl Ec2 {
 
     /// Puts an address where it belongs, in one step, from whomever has it if `reassociate`. `None` is told where associations
     /// have no ids.
-    pub async fn associate(&self, address: &Address, seat: &Seat, reassociate: bool) -> Result<Acknowledged<Option<AssociationId>>, Error> {
-        let request = associate_request(address, seat, reassociate);
+    pub async fn associate(
+        &self,
+        address: &Address,
+        destination: &Destination,
+        reassociate: bool,
+    ) -> Result<Acknowledged<Option<AssociationId>>, Error> {
+        let request = associate_request(address, destination, reassociate);
         let Acknowledged { told, request } =
             self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
         Ok(Acknowledged { told: id(told.association_id)?, request })
@@ -273,14 +278,14 @@ fn describe_request(targets: &[&Target]) -> DescribeAddressesRequest {
     }
 }
 
-fn associate_request(address: &Address, seat: &Seat, reassociate: bool) -> AssociateAddressRequest {
+fn associate_request(address: &Address, destination: &Destination, reassociate: bool) -> AssociateAddressRequest {
     let vpc = address.allocation.is_some();
     AssociateAddressRequest {
         allocation_id: address.allocation.as_ref().map(ToString::to_string),
         public_ip: (!vpc).then(|| address.public.to_string()),
-        instance_id: seat.interface.is_none().then(|| seat.instance.to_string()),
-        network_interface_id: seat.interface.as_ref().map(ToString::to_string),
-        private_ip_address: seat.private.map(|private| private.to_string()),
+        instance_id: destination.interface.is_none().then(|| destination.instance.to_string()),
+        network_interface_id: destination.interface.as_ref().map(ToString::to_string),
+        private_ip_address: destination.private.map(|private| private.to_string()),
         allow_reassociation: vpc.then_some(reassociate),
         ..Default::default()
     }

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use tokio::sync::OnceCell;
 
-use crate::address::{InstanceId, RegionName};
 use crate::config::{FILE, below};
 use crate::file;
+use crate::ids::{InstanceId, RegionName};
 use crate::metadata::{self, Metadata};
 
 /// Where the hardware of a Nitro instance carries its id

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use tokio::sync::OnceCell;
 
-use crate::address::{InstanceId, Interface, InterfaceId, Mac, Seat, Target};
 use crate::config::below;
 use crate::file;
+use crate::ids::{Destination, InstanceId, Interface, InterfaceId, Mac, Target};
 use crate::metadata::Metadata;
 
 /// Where the kernel tells the hardware addresses.
@@ -40,9 +40,9 @@ impl Interfaces {
 
     /// Where an address belongs that is one of several. One that names no interface belongs on the instance. The error is one line
     /// with the remedy: the interface is not there, or another of the addresses belongs in the same place and goes first.
-    pub async fn seat(&self, instance: &InstanceId, target: &Target, all: &[Target]) -> Result<Seat, String> {
-        let seat = |interface, private| Seat { instance: instance.clone(), interface, private };
-        let Some(named) = &target.interface else { return Ok(seat(None, None)) };
+    pub async fn destination(&self, instance: &InstanceId, target: &Target, all: &[Target]) -> Result<Destination, String> {
+        let destination = |interface, private| Destination { instance: instance.clone(), interface, private };
+        let Some(named) = &target.interface else { return Ok(destination(None, None)) };
         let attached = self.attached().await?;
         let (id, private) = self.find(named, attached)?;
         let before = all.iter().take_while(|other| *other != target);
@@ -56,7 +56,7 @@ impl Interfaces {
             }
         }
         let named_private = matches!(named, Interface::Private(_)).then_some(private);
-        Ok(seat(Some(id), named_private))
+        Ok(destination(Some(id), named_private))
     }
 
     /// The primary interface of an instance that has several. The error is one line.

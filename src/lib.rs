@@ -1,6 +1,5 @@
 //! Keeps an EC2 Elastic IP on the live one of two instances.
 
-pub mod address;
 pub mod agent;
 pub mod check;
 pub mod cli;
@@ -12,6 +11,7 @@ pub mod ec2;
 pub mod escape;
 pub mod file;
 pub mod http;
+pub mod ids;
 pub mod instance;
 pub mod interfaces;
 pub mod journal;

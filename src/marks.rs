@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::address::Target;
+use crate::ids::Target;
 use crate::memory::Memory;
 
 /// The folder of the marks: an empty file for each thing that is remembered of an address, so that none can be half written.

@@ -7,8 +7,8 @@ use reqwest::{Client, StatusCode, Url};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use crate::address::Mac;
 use crate::http::{self, Answer};
+use crate::ids::Mac;
 use crate::retry::{self, Deadline, Pace, Transient};
 
 /// The service is on the machine's own host: it answers at once or not at all.

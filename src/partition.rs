@@ -1,6 +1,6 @@
 //! The partition that a region is in: a set of regions with accounts, names and hosts of their own.
 
-use crate::address::RegionName;
+use crate::ids::RegionName;
 
 /// What differs between partitions (botocore's `partitions.json` and `endpoints.json`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

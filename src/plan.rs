@@ -1,7 +1,7 @@
 //! What start and stop do next, decided on what EC2 said last. Nothing here calls, waits or prints.
 
-use crate::address::{AssociationId, InstanceId, InterfaceId, Seat};
 use crate::ec2::{Address, Association, Error, Kind, Owner};
+use crate::ids::{AssociationId, Destination, InstanceId, InterfaceId};
 
 /// What became of an action on one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub enum Outcome {
 
 /// Whether an address, as it was described, is where it belongs on this instance.
 #[must_use]
-pub fn is_mine(address: &Address, seat: &Seat) -> bool {
+pub fn is_mine(address: &Address, destination: &Destination) -> bool {
     let Some(held) = &address.association else { return false };
     let here = match &held.owner {
-        Owner::Instance(owner) => *owner == seat.instance,
+        Owner::Instance(owner) => *owner == destination.instance,
         // Not every service tells the instance of an interface.
-        Owner::Interface(_) => seat.interface.is_some(),
+        Owner::Interface(_) => destination.interface.is_some(),
     };
-    here && seat.interface.as_ref().is_none_or(|interface| held.interface.as_ref() == Some(interface))
-        && seat.private.is_none_or(|private| held.private == Some(private))
+    here && destination.interface.as_ref().is_none_or(|interface| held.interface.as_ref() == Some(interface))
+        && destination.private.is_none_or(|private| held.private == Some(private))
 }
 
 /// What was described may be used again only where the failed call has surely changed nothing.
@@ -44,7 +44,7 @@ pub enum Take<'a> {
     /// Ask which interface of this instance is the primary one: it has several, and EC2 wants one named.
     FindPrimary,
     /// Put the address, as it was described, where it belongs.
-    Associate(&'a Address, &'a Seat),
+    Associate(&'a Address, &'a Destination),
     /// Nothing: it is this instance's.
     Keep,
     /// Give up: this owner has the address, and no owner may be dispossessed.
@@ -56,7 +56,7 @@ pub enum Take<'a> {
 /// Making an address this instance's.
 #[derive(Clone, Debug)]
 pub struct Takeover {
-    seat: Seat,
+    destination: Destination,
     allow_reassociation: bool,
     /// EC2 has refused the instance's own name.
     find_primary: bool,
@@ -68,14 +68,14 @@ pub struct Takeover {
 impl Takeover {
     /// Without `allow_reassociation`, an address that somebody holds is left to its owner.
     #[must_use]
-    pub fn new(seat: Seat, allow_reassociation: bool) -> Self {
-        Self { seat, allow_reassociation, find_primary: false, first: None, known: None }
+    pub fn new(destination: Destination, allow_reassociation: bool) -> Self {
+        Self { destination, allow_reassociation, find_primary: false, first: None, known: None }
     }
 
     /// The instance that acts.
     #[must_use]
     pub fn me(&self) -> &InstanceId {
-        &self.seat.instance
+        &self.destination.instance
     }
 
     /// What to do now.
@@ -85,12 +85,12 @@ impl Takeover {
             _ if self.find_primary => Take::FindPrimary,
             None => Take::Describe,
             Some(address) => match &address.association {
-                Some(_) if is_mine(address, &self.seat) => Take::Keep,
+                Some(_) if is_mine(address, &self.destination) => Take::Keep,
                 Some(held) if !self.allow_reassociation => Take::LeaveTo(&held.owner),
                 Some(held) if self.first.as_ref().is_some_and(|first| first.association != address.association) => {
                     Take::LostTo(&held.owner)
                 }
-                _ => Take::Associate(address, &self.seat),
+                _ => Take::Associate(address, &self.destination),
             },
         }
     }
@@ -116,7 +116,7 @@ impl Takeover {
     /// The associate has failed, or was applied and the answer is lost. `true` if there is another way to be tried at once.
     pub fn failed(&mut self, error: &Error) -> bool {
         // So EC2 refuses an instance that has several interfaces, among other faults of the name.
-        self.find_primary = self.seat.interface.is_none() && error.is_refusal("InvalidInstanceID");
+        self.find_primary = self.destination.interface.is_none() && error.is_refusal("InvalidInstanceID");
         if !self.find_primary && !is_untouched(error) {
             self.known = None;
         }
@@ -125,7 +125,7 @@ impl Takeover {
 
     /// This is the instance's primary interface.
     pub fn found_primary(&mut self, interface: InterfaceId) {
-        self.seat.interface = Some(interface);
+        self.destination.interface = Some(interface);
         self.find_primary = false;
     }
 }
@@ -146,7 +146,7 @@ pub enum LetGo<'a> {
 /// Letting go of an address, if it is this instance's.
 #[derive(Clone, Debug)]
 pub struct Release {
-    seat: Seat,
+    destination: Destination,
     hand_over: bool,
     known: Option<Address>,
     /// A disassociate was sent that may have been applied.
@@ -158,14 +158,14 @@ pub struct Release {
 impl Release {
     /// With `hand_over`, the address stays where it is until a peer takes it.
     #[must_use]
-    pub fn new(seat: Seat, hand_over: bool) -> Self {
-        Self { seat, hand_over, known: None, asked: false, gone: false }
+    pub fn new(destination: Destination, hand_over: bool) -> Self {
+        Self { destination, hand_over, known: None, asked: false, gone: false }
     }
 
     /// The instance that acts.
     #[must_use]
     pub fn me(&self) -> &InstanceId {
-        &self.seat.instance
+        &self.destination.instance
     }
 
     /// What to do now.
@@ -176,7 +176,7 @@ impl Release {
             _ if self.gone => end,
             None => LetGo::Describe,
             Some(address) => match &address.association {
-                Some(_) if !is_mine(address, &self.seat) => end,
+                Some(_) if !is_mine(address, &self.destination) => end,
                 Some(_) if self.hand_over => LetGo::HandOver,
                 Some(held) => LetGo::Disassociate(address, held),
                 None => end,
@@ -228,12 +228,12 @@ mod tests {
     const ETH0: &str = "eni-0aaaaaaaaaaaaaaaa";
     const ETH1: &str = "eni-0aaaaaaaaaaaaaaab";
 
-    fn me() -> Seat {
-        Seat { instance: ME.parse().unwrap(), interface: None, private: None }
+    fn me() -> Destination {
+        Destination { instance: ME.parse().unwrap(), interface: None, private: None }
     }
 
-    fn on(interface: &str, private: Option<&str>) -> Seat {
-        Seat { interface: Some(interface.parse().unwrap()), private: private.map(|ip| ip.parse().unwrap()), ..me() }
+    fn on(interface: &str, private: Option<&str>) -> Destination {
+        Destination { interface: Some(interface.parse().unwrap()), private: private.map(|ip| ip.parse().unwrap()), ..me() }
     }
 
     fn association_id() -> AssociationId {
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn an_address_is_mine_only_on_the_interface_and_private_address_that_are_named() {
         let held = held_by(Some(ME));
-        for (seat, mine) in [
+        for (destination, mine) in [
             (me(), true),
             (on(ETH0, None), true),
             (on(ETH0, Some("10.0.0.4")), true),
@@ -290,7 +290,7 @@ mod tests {
             (on(ETH1, None), false),
             (on(ETH1, Some("10.0.0.4")), false),
         ] {
-            assert_eq!(is_mine(&held, &seat), mine, "{seat}");
+            assert_eq!(is_mine(&held, &destination), mine, "{destination}");
         }
         assert!(!is_mine(&held_by(Some(PEER)), &on(ETH0, None)), "the peer's, whatever its interface is called");
         assert!(is_mine(&held_by(Some(ETH0)), &on(ETH0, None)), "the service does not tell the instance");

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::address::{Name, RegionName, Target};
 use crate::cli::Question;
 use crate::command::Trouble;
 use crate::config::Config;
 use crate::credentials::Places;
+use crate::ids::{Name, RegionName, Target};
 use crate::instance;
 use crate::metadata::Metadata;
 use crate::partition::Partition;

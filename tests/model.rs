@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use elastic_ip::address::{AssociationId, InstanceId, Seat};
 use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
+use elastic_ip::ids::{AssociationId, Destination, InstanceId};
 use elastic_ip::memory::Memory;
 use elastic_ip::plan::{LetGo, Outcome, Release, Take, Takeover, is_mine};
 use proptest::prelude::*;
@@ -171,8 +171,8 @@ fn instance(node: usize) -> InstanceId {
     format!("i-{node:08x}").parse().unwrap()
 }
 
-fn seat(node: usize) -> Seat {
-    Seat { instance: instance(node), interface: None, private: None }
+fn destination(node: usize) -> Destination {
+    Destination { instance: instance(node), interface: None, private: None }
 }
 
 fn association_id(number: usize) -> AssociationId {
@@ -254,8 +254,8 @@ impl World {
 
     fn begin(&mut self, node: usize, action: Action) -> usize {
         let plan = match action {
-            Action::Start => Plan::Start(Takeover::new(seat(node), true)),
-            Action::Stop => Plan::Stop(Release::new(seat(node), self.hand_over)),
+            Action::Start => Plan::Start(Takeover::new(destination(node), true)),
+            Action::Stop => Plan::Stop(Release::new(destination(node), self.hand_over)),
             Action::Status => Plan::Status,
         };
         self.processes.push(Process { node, plan, answer: None, told: 0, begun: None, misled: false, entitled: false, ended: false });
@@ -301,7 +301,7 @@ impl World {
     fn learn(&mut self, number: usize) {
         let process = &mut self.processes[number];
         let Some(answer) = process.answer.take() else { return };
-        let me = seat(process.node);
+        let me = destination(process.node);
         let outcome = match (&mut process.plan, answer) {
             (Plan::Start(plan), Answer::Described(Ok(address))) => {
                 process.entitled |= is_mine(&address, &me);

@@ -3,27 +3,27 @@
 use futures::future::{join, join_all};
 
 use super::{Fact, MEND, Verdict, permissions};
-use crate::address::{InstanceId, Seat};
 use crate::config::Config;
 use crate::ec2::{Address, Ec2, Error, Owner};
+use crate::ids::{Destination, InstanceId};
 use crate::interfaces::Interfaces;
 use crate::plan::is_mine;
 
 /// What EC2 tells of the addresses, and what it allows.
 pub async fn ask(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces: &Interfaces) -> Vec<Fact> {
-    let seats = config.targets.iter().map(async |target| match me {
-        Some(me) => Some(interfaces.seat(me, target, &config.targets).await),
+    let destinations = config.targets.iter().map(async |target| match me {
+        Some(me) => Some(interfaces.destination(me, target, &config.targets).await),
         None => None,
     });
-    let (described, seats) = join(ec2.describe(&config.targets), join_all(seats)).await;
+    let (described, destinations) = join(ec2.describe(&config.targets), join_all(destinations)).await;
     let mut facts = Vec::new();
-    for ((target, address), seat) in config.targets.iter().zip(&described).zip(&seats) {
+    for ((target, address), destination) in config.targets.iter().zip(&described).zip(&destinations) {
         facts.push(holder(config, address, me).about(target));
-        facts.extend(seat.as_ref().map(|seat| place(seat, address.as_ref().ok(), me).about(target)));
+        facts.extend(destination.as_ref().map(|destination| place(destination, address.as_ref().ok(), me).about(target)));
     }
-    facts.push(independence(&described, &seats, me));
-    let known = config.targets.iter().zip(&described).zip(seats);
-    let known = known.filter_map(|((target, address), seat)| Some((target, address.as_ref().ok()?, seat?.ok()?)));
+    facts.push(independence(&described, &destinations, me));
+    let known = config.targets.iter().zip(&described).zip(destinations);
+    let known = known.filter_map(|((target, address), destination)| Some((target, address.as_ref().ok()?, destination?.ok()?)));
     facts.extend(permissions::ask(ec2, config, interfaces, &known.collect::<Vec<_>>()).await);
     facts
 }
@@ -50,23 +50,31 @@ fn holder(config: &Config, address: &Result<Address, Error>, me: Option<&Instanc
     }
 }
 
-fn place(seat: &Result<Seat, String>, address: Option<&Address>, me: Option<&InstanceId>) -> Fact {
-    match seat {
+fn place(destination: &Result<Destination, String>, address: Option<&Address>, me: Option<&InstanceId>) -> Fact {
+    match destination {
         Err(line) => Fact::message("interface", Verdict::Fail, line),
-        Ok(seat) if address.is_some_and(|address| is_here(address, me) && !is_mine(address, seat)) => {
-            Fact::warn("interface", &format!("belongs on {seat}, but is elsewhere on this instance"), "start moves it to where it belongs")
+        Ok(destination) if address.is_some_and(|address| is_here(address, me) && !is_mine(address, destination)) => Fact::warn(
+            "interface",
+            &format!("belongs on {destination}, but is elsewhere on this instance"),
+            "start moves it to where it belongs",
+        ),
+        Ok(destination @ Destination { interface: None, .. }) => {
+            Fact::ok("interface", &format!("belongs on {destination}, whose primary interface takes it"))
         }
-        Ok(seat @ Seat { interface: None, .. }) => Fact::ok("interface", &format!("belongs on {seat}, whose primary interface takes it")),
-        Ok(seat) => Fact::ok("interface", &format!("belongs on {seat}")),
+        Ok(destination) => Fact::ok("interface", &format!("belongs on {destination}")),
     }
 }
 
 /// Whether this node reaches EC2 by another way than the address itself.
-fn independence(described: &[Result<Address, Error>], seats: &[Option<Result<Seat, String>>], me: Option<&InstanceId>) -> Fact {
-    let is_here = |(address, seat): (&Address, &Option<Result<Seat, String>>)| {
-        is_here(address, me) || matches!(seat, Some(Ok(seat)) if is_mine(address, seat))
+fn independence(
+    described: &[Result<Address, Error>],
+    destinations: &[Option<Result<Destination, String>>],
+    me: Option<&InstanceId>,
+) -> Fact {
+    let is_here = |(address, destination): (&Address, &Option<Result<Destination, String>>)| {
+        is_here(address, me) || matches!(destination, Some(Ok(destination)) if is_mine(address, destination))
     };
-    let mut known = described.iter().zip(seats).filter_map(|(address, seat)| Some((address.as_ref().ok()?, seat)));
+    let mut known = described.iter().zip(destinations).filter_map(|(address, destination)| Some((address.as_ref().ok()?, destination)));
     if known.any(is_here) {
         return Fact::warn(
             "route",

@@ -1,7 +1,7 @@
 //! One thing that a check looks at, and what it means.
 
-use crate::address::Target;
 use crate::escape::one_line;
+use crate::ids::Target;
 
 /// What one fact means for a takeover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

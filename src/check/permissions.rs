@@ -3,9 +3,9 @@
 use futures::future::{join, join_all};
 
 use super::{Fact, MEND, Verdict};
-use crate::address::{Seat, Target};
 use crate::config::Config;
 use crate::ec2::{Address, Ec2, Error};
+use crate::ids::{Destination, Target};
 use crate::interfaces::Interfaces;
 
 const DESCRIBE: &str = "may-describe";
@@ -16,7 +16,7 @@ const TRY: &str = "see a start and a stop work before you rely on them";
 
 /// Tries each call for each address that EC2 knows. One that could change something is tried only once EC2 has shown that it
 /// heeds `DryRun`.
-pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(&Target, &Address, Seat)]) -> Vec<Fact> {
+pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(&Target, &Address, Destination)]) -> Vec<Fact> {
     let described = known.first().map(|(target, ..)| *target);
     let Some(first) = described.or(config.targets.first()) else { return Vec::new() };
     let mut facts = vec![Fact::ok(DESCRIBE, "allowed")];
@@ -31,8 +31,9 @@ pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(
             return vec![Fact::message(DESCRIBE, Verdict::Fail, &error.to_string()), untried(ASSOCIATE), untried(DISASSOCIATE)];
         }
     }
-    let tried = join_all(known.iter().map(async |(target, address, seat)| {
-        let (associate, disassociate) = join(associate(ec2, config, interfaces, address, seat), disassociate(ec2, config, address)).await;
+    let tried = join_all(known.iter().map(async |(target, address, destination)| {
+        let (associate, disassociate) =
+            join(associate(ec2, config, interfaces, address, destination), disassociate(ec2, config, address)).await;
         [associate.about(target), disassociate.about(target)]
     }));
     facts.extend(tried.await.into_iter().flatten());
@@ -46,15 +47,15 @@ fn untried(name: &'static str) -> Fact {
     Fact::warn(name, "could not be tried", MEND)
 }
 
-async fn associate(ec2: &Ec2, config: &Config, interfaces: &Interfaces, address: &Address, seat: &Seat) -> Fact {
-    let mut answer = ec2.may_associate(address, seat, config.allow_reassociation).await;
+async fn associate(ec2: &Ec2, config: &Config, interfaces: &Interfaces, address: &Address, destination: &Destination) -> Fact {
+    let mut answer = ec2.may_associate(address, destination, config.allow_reassociation).await;
     // So EC2 refuses an instance that has several interfaces, and a start names the primary one then.
-    if seat.interface.is_none()
+    if destination.interface.is_none()
         && answer.as_ref().is_err_and(|error| error.is_refusal("InvalidInstanceID"))
         && let Ok(primary) = interfaces.primary().await
     {
-        let seat = Seat { interface: Some(primary), ..seat.clone() };
-        answer = ec2.may_associate(address, &seat, config.allow_reassociation).await;
+        let destination = Destination { interface: Some(primary), ..destination.clone() };
+        answer = ec2.may_associate(address, &destination, config.allow_reassociation).await;
     }
     judge(ASSOCIATE, Verdict::Fail, answer)
 }

@@ -7,8 +7,8 @@ use configparser::ini::{Ini, IniDefault};
 use rusoto_core::credential::AwsCredentials;
 
 use super::{Error, keys};
-use crate::address::RegionName;
 use crate::file;
+use crate::ids::RegionName;
 
 /// Reads a profile's keys from the files in one `.aws` folder.
 pub fn read(folder: &Path, profile: &str) -> Result<AwsCredentials, Error> {

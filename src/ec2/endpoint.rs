@@ -7,10 +7,10 @@ use chrono::TimeDelta;
 use reqwest::{Certificate, NoProxy, Proxy, Url};
 use rusoto_core::Region;
 
-use crate::address::RegionName;
 use crate::config::Config;
 use crate::file;
 use crate::http;
+use crate::ids::RegionName;
 use crate::partition::Partition;
 
 use super::clock;

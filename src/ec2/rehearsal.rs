@@ -3,7 +3,7 @@
 use rusoto_ec2::{AssociateAddressRequest, DescribeAddressesRequest, DisassociateAddressRequest, Ec2 as _};
 
 use super::{Acknowledged, Address, Association, Ec2, Error, Kind, associate_request, describe_request, disassociate_request};
-use crate::address::{Seat, Target};
+use crate::ids::{Destination, Target};
 
 impl Ec2 {
     /// Whether an address may be asked for. Where this is not refused with EC2's word for it, the service does not know `DryRun`,
@@ -14,8 +14,8 @@ impl Ec2 {
     }
 
     /// Whether an address may be put there.
-    pub async fn may_associate(&self, address: &Address, seat: &Seat, reassociate: bool) -> Result<(), Error> {
-        let request = AssociateAddressRequest { dry_run: Some(true), ..associate_request(address, seat, reassociate) };
+    pub async fn may_associate(&self, address: &Address, destination: &Destination, reassociate: bool) -> Result<(), Error> {
+        let request = AssociateAddressRequest { dry_run: Some(true), ..associate_request(address, destination, reassociate) };
         judge(self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await)
     }
 

@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use elastic_ip::address::{InterfaceId, Seat};
 use elastic_ip::ec2::{Address, Association, Ec2, Error, Kind, Owner};
+use elastic_ip::ids::{Destination, InterfaceId};
 
 use super::server::with_server;
 use super::xml::{Element, Malformed};
@@ -49,8 +49,8 @@ pub fn describe_answer(body: &[u8]) -> bool {
 
 /// An answer to an associate, with status 200. `true` if it is taken.
 pub fn associate_answer(body: &[u8]) -> bool {
-    let seat = Seat { instance: ME.parse().unwrap(), interface: None, private: None };
-    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.associate(&address(), &seat, true).await));
+    let destination = Destination { instance: ME.parse().unwrap(), interface: None, private: None };
+    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.associate(&address(), &destination, true).await));
     match &told {
         Ok(told) => {
             let id = done("AssociateAddressResponse", body).and_then(|root| id(&root, "associationId"));

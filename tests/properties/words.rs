@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStringExt;
 
-use elastic_ip::address::{Interface, Name, Target};
 use elastic_ip::cli::{self, Action, Call, Invocation, Misuse, Question};
 use elastic_ip::escape::{one_line, printable};
+use elastic_ip::ids::{Interface, Name, Target};
 
 use super::{assert_is_fit_for_a_log, assert_is_one_line};
 

@@ -35,7 +35,7 @@ pub enum Interface {
 
 /// Where on this node an Elastic IP belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
+pub struct Destination {
     /// The instance.
     pub instance: InstanceId,
     /// The interface of the instance, where it matters which.
@@ -98,7 +98,7 @@ impl fmt::Display for Interface {
     }
 }
 
-impl fmt::Display for Seat {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.instance.fmt(f)?;
         if let Some(interface) = &self.interface {
