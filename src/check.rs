@@ -20,10 +20,10 @@ use crate::config::{self, Config, Environment, Origins};
 use crate::credentials::{self, Found, Places};
 use crate::ec2::{Ec2, Endpoint, Limits, Reached};
 use crate::ids::{InstanceId, RegionName, Target};
+use crate::imds::Imds;
 use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
-use crate::metadata::Metadata;
 use crate::partition::Partition;
 use crate::retry::Deadline;
 pub use fact::{Fact, Verdict};
@@ -139,9 +139,9 @@ fn rules(config: &Config) -> Fact {
 async fn ask(question: &Question, config: &Config, environment: Environment<'_>) -> (Vec<Fact>, Option<RegionName>) {
     let deadline = Deadline::after(LIMIT);
     let places = Places::new(&question.root, environment);
-    let metadata = match Metadata::new(config.metadata.clone(), Deadline::after(METADATA_LIMIT)) {
+    let imds = match Imds::new(config.imds.clone(), Deadline::after(METADATA_LIMIT)) {
         // What fails now is told, rather than tried until it works.
-        Ok(metadata) => Rc::new(metadata.once()),
+        Ok(imds) => Rc::new(imds.once()),
         Err(error) => return (vec![Fact::message("instance", Verdict::Fail, &format!("{error:#}"))], None),
     };
     let of_profile = places.profile_region(&config.profile);
@@ -151,13 +151,13 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
             (None, Err(line)) => Err(line.clone()),
             (None, Ok(Some(region))) => Ok((region.clone(), "from the profile")),
             (None, Ok(None)) => {
-                let told = instance::locate(None, &metadata).await.map_err(|instance::Error(why)| why);
+                let told = instance::locate(None, &imds).await.map_err(|instance::Error(why)| why);
                 told.map(|region| (region, "from the metadata service"))
             }
         }
     };
-    let who = Identity::new(config.instance.clone(), &question.root, Rc::clone(&metadata));
-    let (me, region, keys) = join3(who.id(), locate, credentials::find(config, &places, environment, &metadata)).await;
+    let who = Identity::new(config.instance.clone(), &question.root, Rc::clone(&imds));
+    let (me, region, keys) = join3(who.id(), locate, credentials::find(config, &places, environment, &imds)).await;
     let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
     let region = region.ok().map(|(region, _)| region);
     let Some(region) = region else {
@@ -176,7 +176,7 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
     let limits = Limits { connect: CONNECT_LIMIT, attempt: ATTEMPT_LIMIT, deadline };
     match keys.map(|found| Ec2::new(&endpoint, found.keys, limits)) {
         Ok(Ok(ec2)) => {
-            let interfaces = Interfaces::new(&question.root, metadata);
+            let interfaces = Interfaces::new(&question.root, imds);
             let (reached, told) = join(reach, addresses::ask(&ec2, config, me.ok().as_ref(), &interfaces)).await;
             facts.extend(reachability(&reached));
             facts.extend(told);

@@ -23,10 +23,10 @@ use crate::config::{self, Config, Environment};
 use crate::credentials::{self, Places};
 use crate::ec2::{Ec2, Endpoint, Limits};
 use crate::ids::{InstanceId, Target};
+use crate::imds::Imds;
 use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
 use crate::marks::Marks;
-use crate::metadata::Metadata;
 use crate::plan::Outcome;
 use crate::retry::Deadline;
 
@@ -264,12 +264,12 @@ async fn prepare(
     let unknown = |why: String| Unready::Unknown(config.instance.clone(), why);
     let environment = |name: &str| env::var(name).ok();
     let places = Places::new(&invocation.root, &environment);
-    let metadata = Metadata::new(config.metadata.clone(), deadline).map_err(|error| unknown(format!("{error:#}")))?;
+    let imds = Imds::new(config.imds.clone(), deadline).map_err(|error| unknown(format!("{error:#}")))?;
     let region = match &config.region {
         Some(region) => Some(region.clone()),
         None => places.profile_region(&config.profile).map_err(|line| Unready::Trouble(Trouble::NotConfigured(line)))?,
     };
-    let (region, keys) = join(instance::locate(region, &metadata), credentials::find(config, &places, &environment, &metadata)).await;
+    let (region, keys) = join(instance::locate(region, &imds), credentials::find(config, &places, &environment, &imds)).await;
     let keys = keys.map_err(|error| match error {
         credentials::Error::Nowhere => Unready::Trouble(Trouble::NoCredentials),
         credentials::Error::NotAllowed(line) => Unready::Trouble(Trouble::NotAllowed(line)),
@@ -284,12 +284,12 @@ async fn prepare(
     let ec2 = Ec2::new(&endpoint, keys.keys, limits).map_err(|error| unknown(format!("{error:#}")))?;
     let rules =
         Rules { allow_reassociation: config.allow_reassociation, release_on_stop: config.release_on_stop, dry_run: invocation.dry_run };
-    let metadata = Rc::new(metadata);
+    let imds = Rc::new(imds);
     Ok(Agent {
         ec2,
         marks: Marks::new(config.state_dir.clone()),
-        identity: Identity::new(config.instance.clone(), &invocation.root, Rc::clone(&metadata)),
-        interfaces: Interfaces::new(&invocation.root, metadata),
+        identity: Identity::new(config.instance.clone(), &invocation.root, Rc::clone(&imds)),
+        interfaces: Interfaces::new(&invocation.root, imds),
         targets: config.targets.clone(),
         rules,
         begun,

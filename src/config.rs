@@ -98,7 +98,7 @@ pub struct Config {
     /// The hosts that are called without the proxy, in curl's form.
     pub no_proxy: Option<String>,
     /// The metadata service's URL.
-    pub metadata: Url,
+    pub imds: Url,
     /// The role whose credentials to take from the metadata service, to the exclusion of other credentials.
     pub role: Option<String>,
     /// The profile to take credentials from, to the exclusion of other credentials.
@@ -371,7 +371,7 @@ impl<'a> Settings<'a> {
         if let (Some(custom), true) = (&custom, fips || dualstack) {
             return Err(custom.wrong("an endpoint of your own excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT; remove one"));
         }
-        let metadata = match self.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT"]) {
+        let imds = match self.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT"]) {
             Some(setting) => setting.guarded_url(&["http"], allow_plain)?,
             None => Url::parse("http://169.254.169.254").map_err(|error| error.to_string())?,
         };
@@ -398,7 +398,7 @@ impl<'a> Settings<'a> {
             system_authorities: below(root, Path::new(SYSTEM_AUTHORITIES)),
             proxy: self.first(&["HTTPS_PROXY", "https_proxy"]).map(|setting| setting.url(&["http", "https"])).transpose()?,
             no_proxy: self.first(&["NO_PROXY", "no_proxy"]).map(|setting| setting.text),
-            metadata,
+            imds,
             role: params.role,
             only_profile: params.profile.clone(),
             profile: params.profile.or_else(|| Some(self.first(&["AWS_PROFILE"])?.text)).unwrap_or_else(|| "default".to_owned()),

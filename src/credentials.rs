@@ -13,7 +13,7 @@ use rusoto_core::credential::AwsCredentials;
 use crate::config::{Config, Environment, below};
 use crate::file;
 use crate::ids::RegionName;
-use crate::metadata::{self, Metadata};
+use crate::imds::{self, Imds};
 
 /// Why there are no credentials. Each text is one line with the place and the remedy, and never a secret.
 #[derive(Debug)]
@@ -102,15 +102,15 @@ fn in_file(file: &str, read: Result<AwsCredentials, Error>) -> Result<Found, Err
 }
 
 /// Looks through the places in turn. A place that `AWS_PARAMS` names excludes all others.
-pub async fn find(config: &Config, places: &Places<'_>, environment: Environment<'_>, metadata: &Metadata) -> Result<Found, Error> {
+pub async fn find(config: &Config, places: &Places<'_>, environment: Environment<'_>, imds: &Imds) -> Result<Found, Error> {
     let before = match (on_this_machine(config, places, environment), &config.role) {
-        (Err(Error::Nowhere), Some(role)) => return at(format!("the role {role}"), role::fetch(metadata, Some(role)).await),
+        (Err(Error::Nowhere), Some(role)) => return at(format!("the role {role}"), role::fetch(imds, Some(role)).await),
         (Err(before @ (Error::Nowhere | Error::NotAllowed(_))), None) if config.secrets_file.is_none() && config.only_profile.is_none() => {
             before
         }
         (found, _) => return found,
     };
-    at("the instance's role".to_owned(), role::fetch(metadata, None).await).map_err(|error| match (error, before) {
+    at("the instance's role".to_owned(), role::fetch(imds, None).await).map_err(|error| match (error, before) {
         (Error::Nowhere, before) => before,
         // A file that may not be read is the likelier reason, and the one that can be mended.
         (Error::Unavailable(_), before @ Error::NotAllowed(_)) => before,
@@ -185,11 +185,11 @@ fn keys(place: &str, id: &str, secret: &str, token: Option<&str>) -> Result<AwsC
     Ok(AwsCredentials::new(id, secret, token.map(str::to_owned), None))
 }
 
-impl From<metadata::Error> for Error {
-    fn from(error: metadata::Error) -> Self {
+impl From<imds::Error> for Error {
+    fn from(error: imds::Error) -> Self {
         match error {
-            metadata::Error::Absent(_) => Self::Nowhere,
-            metadata::Error::Refused(text) | metadata::Error::Unavailable(text) => Self::Unavailable(text),
+            imds::Error::Absent(_) => Self::Nowhere,
+            imds::Error::Refused(text) | imds::Error::Unavailable(text) => Self::Unavailable(text),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use crate::config::{FILE, below};
 use crate::file;
 use crate::ids::{InstanceId, RegionName};
-use crate::metadata::{self, Metadata};
+use crate::imds::{self, Imds};
 
 /// Where the hardware of a Nitro instance carries its id
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html>).
@@ -18,8 +18,8 @@ const ASSET_TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
 #[derive(Debug)]
 pub struct Error(pub String);
 
-impl From<metadata::Error> for Error {
-    fn from(error: metadata::Error) -> Self {
+impl From<imds::Error> for Error {
+    fn from(error: imds::Error) -> Self {
         Self(format!("{error}; set MY_ID and AWS_REGION in {FILE} to do without it"))
     }
 }
@@ -28,15 +28,15 @@ impl From<metadata::Error> for Error {
 pub struct Identity {
     configured: Option<InstanceId>,
     root: PathBuf,
-    metadata: Rc<Metadata>,
+    imds: Rc<Imds>,
     told: OnceCell<Result<InstanceId, String>>,
 }
 
 impl Identity {
     /// Nothing is asked yet. The hardware's id is looked for below `root`.
     #[must_use]
-    pub fn new(configured: Option<InstanceId>, root: &Path, metadata: Rc<Metadata>) -> Self {
-        Self { configured, root: root.to_owned(), metadata, told: OnceCell::new() }
+    pub fn new(configured: Option<InstanceId>, root: &Path, imds: Rc<Imds>) -> Self {
+        Self { configured, root: root.to_owned(), imds, told: OnceCell::new() }
     }
 
     /// The configured id, or the hardware's, which costs no network, or the metadata service's. The error is one line with the
@@ -55,16 +55,16 @@ impl Identity {
         if let Some(id) = self.configured.clone().or_else(|| asset_tag(&self.root)) {
             return Ok(id);
         }
-        let told = self.metadata.instance_id().await.map_err(|error| Error::from(error).0)?;
+        let told = self.imds.instance_id().await.map_err(|error| Error::from(error).0)?;
         told.parse().map_err(|error| format!("the metadata service's instance id cannot be read: {error}"))
     }
 }
 
 /// The region: the configured one, else the one this instance is in.
-pub async fn locate(configured: Option<RegionName>, metadata: &Metadata) -> Result<RegionName, Error> {
+pub async fn locate(configured: Option<RegionName>, imds: &Imds) -> Result<RegionName, Error> {
     match configured {
         Some(region) => Ok(region),
-        None => metadata.region().await?.parse().map_err(|what| Error(format!("the metadata service's region cannot be read: {what}"))),
+        None => imds.region().await?.parse().map_err(|what| Error(format!("the metadata service's region cannot be read: {what}"))),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use crate::config::below;
 use crate::file;
 use crate::ids::{Destination, InstanceId, Interface, InterfaceId, Mac, Target};
-use crate::metadata::Metadata;
+use crate::imds::Imds;
 
 /// Where the kernel tells the hardware addresses.
 const DEVICES: &str = "/sys/class/net";
@@ -26,7 +26,7 @@ struct Attached {
 /// The interfaces of this instance. The metadata service is asked for them once, and only when it matters.
 pub struct Interfaces {
     root: PathBuf,
-    metadata: Rc<Metadata>,
+    imds: Rc<Imds>,
     /// The primary interface first.
     attached: OnceCell<Result<Vec<Attached>, String>>,
 }
@@ -34,8 +34,8 @@ pub struct Interfaces {
 impl Interfaces {
     /// Nothing is asked yet. The kernel's files are looked for below `root`.
     #[must_use]
-    pub fn new(root: &Path, metadata: Rc<Metadata>) -> Self {
-        Self { root: root.to_owned(), metadata, attached: OnceCell::new() }
+    pub fn new(root: &Path, imds: Rc<Imds>) -> Self {
+        Self { root: root.to_owned(), imds, attached: OnceCell::new() }
     }
 
     /// Where an address belongs that is one of several. One that names no interface belongs on the instance. The error is one line
@@ -105,12 +105,12 @@ impl Interfaces {
     async fn ask(&self) -> Result<Vec<Attached>, String> {
         let wrong = |what: &dyn std::fmt::Display| format!("the metadata service's interfaces cannot be read: {what}");
         let primary: Mac =
-            self.metadata.primary_mac().await.map_err(|error| error.to_string())?.parse().map_err(|what: String| wrong(&what))?;
+            self.imds.primary_mac().await.map_err(|error| error.to_string())?.parse().map_err(|what: String| wrong(&what))?;
         let mut attached = Vec::new();
-        for line in self.metadata.macs().await.map_err(|error| error.to_string())?.lines() {
+        for line in self.imds.macs().await.map_err(|error| error.to_string())?.lines() {
             let mac: Mac = line.trim_end_matches('/').parse().map_err(|what: String| wrong(&what))?;
-            let id = self.metadata.interface_id(&mac).await.map_err(|error| error.to_string())?;
-            let privates = self.metadata.private_addresses(&mac).await.map_err(|error| error.to_string())?;
+            let id = self.imds.interface_id(&mac).await.map_err(|error| error.to_string())?;
+            let privates = self.imds.private_addresses(&mac).await.map_err(|error| error.to_string())?;
             let privates = privates.lines().map(str::parse).collect::<Result<_, _>>().map_err(|what| wrong(&what))?;
             attached.push(Attached { mac, id: id.parse().map_err(|what| wrong(&what))?, privates });
         }

@@ -11,8 +11,8 @@ use crate::command::Trouble;
 use crate::config::Config;
 use crate::credentials::Places;
 use crate::ids::{Name, RegionName, Target};
+use crate::imds::Imds;
 use crate::instance;
-use crate::metadata::Metadata;
 use crate::partition::Partition;
 use crate::retry::Deadline;
 
@@ -43,8 +43,8 @@ pub fn run(question: &Question) -> Result<String, Trouble> {
 fn ask(config: &Config) -> Result<RegionName, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
     let region = runtime.block_on(async {
-        let metadata = Metadata::new(config.metadata.clone(), Deadline::after(LIMIT)).map_err(|error| format!("{error:#}"))?;
-        instance::locate(None, &metadata).await.map_err(|instance::Error(why)| why)
+        let imds = Imds::new(config.imds.clone(), Deadline::after(LIMIT)).map_err(|error| format!("{error:#}"))?;
+        instance::locate(None, &imds).await.map_err(|instance::Error(why)| why)
     });
     runtime.shutdown_background();
     region

@@ -14,7 +14,7 @@ use elastic_ip::config::Config;
 use elastic_ip::ec2::{Ec2, Endpoint};
 use elastic_ip::file::TextFile;
 use elastic_ip::http::Answer as HttpAnswer;
-use elastic_ip::metadata::Metadata as MetadataClient;
+use elastic_ip::imds::Imds;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use rusoto_core::credential::AwsCredentials;
@@ -216,7 +216,7 @@ fn what_holds_a_secret_cannot_be_shown_by_a_slip() {
         ("the endpoint with its proxy", Shown::<Endpoint>::SHOWN, false),
         ("a file's text", Shown::<TextFile>::SHOWN, false),
         ("an answer of the metadata service", Shown::<HttpAnswer>::SHOWN, false),
-        ("the metadata service with its token", Shown::<MetadataClient>::SHOWN, false),
+        ("the metadata service with its token", Shown::<Imds>::SHOWN, false),
         ("EC2 with keys", Shown::<Ec2>::SHOWN, false),
     ] {
         assert_eq!(shown, wanted, "{name}");

@@ -6,13 +6,13 @@ use zeroize::Zeroizing;
 
 use super::{Error, keys};
 use crate::escape::printable;
-use crate::metadata::Metadata;
+use crate::imds::Imds;
 
 /// Fetches the keys of the named role, or of the one the instance has.
-pub async fn fetch(metadata: &Metadata, named: Option<&str>) -> Result<AwsCredentials, Error> {
+pub async fn fetch(imds: &Imds, named: Option<&str>) -> Result<AwsCredentials, Error> {
     let role = match named {
         Some(role) => role.to_owned(),
-        None => metadata.role().await?,
+        None => imds.role().await?,
     };
     // The characters of a role's name, and how many: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     if role.is_empty() || role.len() > 64 || !role.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b)) {
@@ -20,7 +20,7 @@ pub async fn fetch(metadata: &Metadata, named: Option<&str>) -> Result<AwsCreden
         // What is configured can be mended there; what the metadata service tells may be right the next time.
         return Err(if named.is_some() { Error::Unfit(text) } else { Error::Unavailable(text) });
     }
-    let text = metadata.role_credentials(&role).await.map_err(|error| match (Error::from(error), named) {
+    let text = imds.role_credentials(&role).await.map_err(|error| match (Error::from(error), named) {
         (Error::Nowhere, Some(role)) => Error::Unfit(format!("the metadata service knows no role {role}; AWS_PARAMS names it with --role")),
         (error, _) => error,
     })?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use elastic_ip::config::Config;
 use elastic_ip::ec2::{Ec2, Endpoint, Limits};
-use elastic_ip::metadata::Metadata;
+use elastic_ip::imds::Imds;
 use elastic_ip::retry::Deadline;
 use rusoto_core::credential::AwsCredentials;
 use tokio::runtime::{Builder, Runtime};
@@ -70,15 +70,15 @@ impl Server {
 
     /// Asks the metadata service, which answers this below `/latest/meta-data/`. An answer that the program takes for a passing
     /// fault is followed by a refusal, which ends its tries.
-    pub fn ask_metadata<T>(&self, told: &[(&str, &[u8])], question: impl AsyncFnOnce(Rc<Metadata>) -> T) -> T {
+    pub fn ask_metadata<T>(&self, told: &[(&str, &[u8])], question: impl AsyncFnOnce(Rc<Imds>) -> T) -> T {
         let mut answers = HashMap::from([("/latest/api/token".to_owned(), vec![(200, b"token".to_vec())])]);
         for (path, body) in told {
             answers.insert(format!("/latest/meta-data/{path}"), vec![(200, body.to_vec()), (403, Vec::new())]);
         }
         *self.answers.lock().unwrap() = answers;
         self.runtime.block_on(async {
-            let metadata = Metadata::new(self.url.parse().unwrap(), Deadline::after(Duration::from_secs(60))).unwrap();
-            question(Rc::new(metadata)).await
+            let imds = Imds::new(self.url.parse().unwrap(), Deadline::after(Duration::from_secs(60))).unwrap();
+            question(Rc::new(imds)).await
         })
     }
 }

@@ -44,7 +44,7 @@ impl Transient for Error {
 }
 
 /// The metadata service of this instance.
-pub struct Metadata {
+pub struct Imds {
     base: Url,
     http: Client,
     deadline: Deadline,
@@ -54,7 +54,7 @@ pub struct Metadata {
     token: OnceCell<Option<Zeroizing<String>>>,
 }
 
-impl Metadata {
+impl Imds {
     /// The service at `base`; nothing is sent yet. Every question is tried until `deadline`.
     pub fn new(base: Url, deadline: Deadline) -> anyhow::Result<Self> {
         // The service speaks plain HTTP, so the client is built without root certificates.
