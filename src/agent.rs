@@ -219,10 +219,10 @@ impl Agent {
                         self.settle(target, &change, self.ec2.associate(&address, &destination, self.rules.allow_reassociation)).await;
                     match answer {
                         Ok(answer) => {
-                            if !plan.associated(answer.told.as_ref()) {
+                            if !plan.associated(answer.value.as_ref()) {
                                 return Err(Error::unconfirmed(&change));
                             }
-                            let id = answer.told.map_or_else(String::new, |id| format!(" ({id})"));
+                            let id = answer.value.map_or_else(String::new, |id| format!(" ({id})"));
                             log::info!("{target}: moved from {} to {destination}{id}{}", holder(&address), self.trace(&answer.request));
                             return Ok(Ok(Outcome::Mine));
                         }

@@ -1,9 +1,9 @@
 //! The three EC2 calls, with typed answers and typed errors.
 
-mod answer;
-mod clock;
+mod dry_run;
 mod endpoint;
-mod rehearsal;
+mod response;
+mod signing;
 mod transport;
 
 use std::cell::Cell;
@@ -51,9 +51,9 @@ pub struct Association {
 
 /// An acknowledged change.
 #[derive(Clone, Debug)]
-pub struct Acknowledged<T> {
+pub struct Response<T> {
     /// What EC2 tells of it.
-    pub told: T,
+    pub value: T,
     /// The request's id, by which AWS's support and `CloudTrail` know it; may be empty.
     pub request: String,
 }
@@ -200,7 +200,7 @@ impl Ec2 {
     /// As many as were asked for.
     async fn describe_together(&self, targets: &[&Target]) -> Result<Vec<Result<Address, Error>>, Error> {
         let request = describe_request(targets);
-        let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request.clone()).await).await?.told;
+        let answer = self.call("DescribeAddresses", async |ec2| ec2.describe_addresses(request.clone()).await).await?.value;
         let items = answer.addresses.unwrap_or_default();
         if items.len() != targets.len() {
             let asked = targets.iter().map(|target| target.name.to_string()).collect::<Vec<_>>().join(", ");
@@ -216,16 +216,15 @@ impl Ec2 {
         address: &Address,
         destination: &Destination,
         reassociate: bool,
-    ) -> Result<Acknowledged<Option<AssociationId>>, Error> {
+    ) -> Result<Response<Option<AssociationId>>, Error> {
         let request = associate_request(address, destination, reassociate);
-        let Acknowledged { told, request } =
-            self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
-        Ok(Acknowledged { told: id(told.association_id)?, request })
+        let Response { value, request } = self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
+        Ok(Response { value: id(value.association_id)?, request })
     }
 
     /// Ends one association, and never a later one: it is named by its own id. Only an address without association ids is
     /// named by its public address.
-    pub async fn disassociate(&self, address: &Address, association: &Association) -> Result<Acknowledged<()>, Error> {
+    pub async fn disassociate(&self, address: &Address, association: &Association) -> Result<Response<()>, Error> {
         let request = disassociate_request(address, association);
         self.call("DisassociateAddress", async |ec2| ec2.disassociate_address(request.clone()).await).await
     }
@@ -234,7 +233,7 @@ impl Ec2 {
         &self,
         action: &'static str,
         send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>,
-    ) -> Result<Acknowledged<T>, Error> {
+    ) -> Result<Response<T>, Error> {
         // Calls that are made side by side may all learn of the clock at once.
         let unaware = self.skew.get().is_none();
         let error = match self.attempt(action, &send).await {
@@ -251,7 +250,7 @@ impl Ec2 {
         &self,
         action: &'static str,
         send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>,
-    ) -> Result<Acknowledged<T>, Error> {
+    ) -> Result<Response<T>, Error> {
         let limit = self.limits.attempt.min(self.limits.deadline.left());
         let transport = Transport::new(self.http.clone(), action, limit, self.skew.get().map(|skew| (skew, self.credentials.clone())));
         let keys = StaticProvider::from(self.credentials.clone());
@@ -259,7 +258,7 @@ impl Ec2 {
         let result = send(Ec2Client::new_with(transport.clone(), keys, self.region.clone())).await;
         let result = match (result, transport.ended()) {
             (_, Some(Err(error))) => Err(error),
-            (Ok(told), ended) => Ok(Acknowledged { told, request: ended.and_then(Result::ok).unwrap_or_default() }),
+            (Ok(value), ended) => Ok(Response { value, request: ended.and_then(Result::ok).unwrap_or_default() }),
             (Err(RusotoError::ParseError(text)), _) => Err(Error::malformed(printable(&text))),
             (Err(_), _) => Err(Error::malformed("it is not of the form that EC2 documents")),
         };

@@ -82,7 +82,7 @@ fn a_missing_permission_is_named_with_the_call_that_lacks_it() {
     }
 }
 
-// P11. Fails when `printable` around the text of `Message` in `read` in src/ec2/answer.rs is removed.
+// P11. Fails when `printable` around the text of `Message` in `read` in src/ec2/response.rs is removed.
 #[test]
 fn what_a_peer_says_comes_out_as_one_line_without_control_characters() {
     let stage = Stage::with_the_address();
@@ -237,7 +237,7 @@ fn a_question_that_is_not_answered_puts_no_change_in_doubt() {
     }
 }
 
-// P3. Fails when the arm with `done: Some(false)` of `check` in src/ec2/answer.rs is removed.
+// P3. Fails when the arm with `done: Some(false)` of `check` in src/ec2/response.rs is removed.
 #[test]
 fn a_change_is_done_only_by_ec2s_own_word_for_it() {
     for (action, owner, change, other, stdout) in [

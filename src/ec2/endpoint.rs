@@ -13,7 +13,7 @@ use crate::http;
 use crate::ids::RegionName;
 use crate::partition::Partition;
 
-use super::clock;
+use super::signing;
 
 /// The EC2 API of one region.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl Endpoint {
         let begun = Instant::now();
         let answer = http::exchange(client.get(&self.url), limit).await.map_err(|error| error.to_string())?;
         let elapsed = begun.elapsed();
-        let ahead = answer.date.as_deref().and_then(clock::ahead);
+        let ahead = answer.date.as_deref().and_then(signing::ahead);
         Ok(Reached { elapsed, ahead: ahead.map(|ahead| least(ahead, elapsed)) })
     }
 

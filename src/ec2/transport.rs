@@ -10,7 +10,7 @@ use rusoto_core::credential::AwsCredentials;
 use rusoto_core::request::{DispatchSignedRequest, DispatchSignedRequestFuture, HttpDispatchError, HttpResponse};
 use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 
-use super::{Error, Kind, answer, clock};
+use super::{Error, Kind, response, signing};
 use crate::http::{self, Answer};
 
 /// Carries one call. rusoto passes on only a text when a call fails, and no request's id when it does not, so both are kept here
@@ -38,13 +38,13 @@ impl Transport {
 
     async fn carry(&self, mut request: SignedRequest) -> Result<(Answer, String), Error> {
         if let Some((skew, keys)) = &self.skew {
-            clock::sign_again(&mut request, keys, Utc::now() + *skew);
+            signing::sign_again(&mut request, keys, Utc::now() + *skew);
         }
         let answer = http::exchange(self.request(request), self.limit).await.map_err(|error| {
             let kind = if matches!(error, http::Error::Unsent(_)) { Kind::Unsent } else { Kind::Ambiguous };
             Error { kind, text: format!("{} got {error}", self.action) }
         })?;
-        let id = answer::check(self.action, &answer)?;
+        let id = response::check(self.action, &answer)?;
         Ok((answer, id))
     }
 

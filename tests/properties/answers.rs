@@ -54,7 +54,7 @@ pub fn associate_answer(body: &[u8]) -> bool {
     match &told {
         Ok(told) => {
             let id = done("AssociateAddressResponse", body).and_then(|root| id(&root, "associationId"));
-            assert_eq!(Ok(&told.told), id.as_ref(), "{}", String::from_utf8_lossy(body));
+            assert_eq!(Ok(&told.value), id.as_ref(), "{}", String::from_utf8_lossy(body));
         }
         Err(error) => assert_leaves_it_open(error),
     }

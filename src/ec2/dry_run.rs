@@ -2,7 +2,7 @@
 
 use rusoto_ec2::{AssociateAddressRequest, DescribeAddressesRequest, DisassociateAddressRequest, Ec2 as _};
 
-use super::{Acknowledged, Address, Association, Ec2, Error, Kind, associate_request, describe_request, disassociate_request};
+use super::{Address, Association, Ec2, Error, Kind, Response, associate_request, describe_request, disassociate_request};
 use crate::ids::{Destination, Target};
 
 impl Ec2 {
@@ -28,7 +28,7 @@ impl Ec2 {
 
 /// EC2 refuses what it would otherwise do
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AssociateAddress.html>).
-fn judge<T>(answer: Result<Acknowledged<T>, Error>) -> Result<(), Error> {
+fn judge<T>(answer: Result<Response<T>, Error>) -> Result<(), Error> {
     match answer {
         Err(error) if error.is_refusal("DryRunOperation") => Ok(()),
         Err(error) => Err(error),

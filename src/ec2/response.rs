@@ -8,7 +8,7 @@ use xml::EventReader;
 use xml::name::OwnedName;
 use xml::reader::{ParserConfig, XmlEvent};
 
-use super::{Error, Kind, clock};
+use super::{Error, Kind, signing};
 use crate::escape::printable;
 use crate::http::Answer;
 
@@ -47,7 +47,7 @@ pub fn check(action: &str, answer: &Answer) -> Result<String, Error> {
 fn refusal(action: &str, answer: &Answer, parts: &Parts) -> Error {
     let status = answer.status.as_u16();
     let Parts { code, message, request, .. } = parts;
-    let skew = if may_be_the_clock(code) { answer.date.as_deref().and_then(clock::skew) } else { None };
+    let skew = if may_be_the_clock(code) { answer.date.as_deref().and_then(signing::skew) } else { None };
     let kind = if let Some(skew) = skew {
         Kind::Clock(skew)
     } else if is_throttle(code) || status == 429 {
