@@ -11,6 +11,9 @@
 //! get 20 per second (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>), those that do 50 and 5. One bucket
 //! for both is harder: there, who asks takes away from who changes.
 
+#[path = "../tests/account/mod.rs"]
+mod account;
+
 use std::cell::{Cell, RefCell};
 use std::env;
 use std::process::ExitCode;
@@ -27,6 +30,8 @@ use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
 use elastic_ip::ids::Destination;
 use elastic_ip::plan::{Take, Takeover};
 use elastic_ip::retry::{Deadline, press, until};
+
+use account::{Bucket, Limit};
 
 /// How long a start goes on that EC2 throttles.
 const START_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -48,42 +53,12 @@ struct Zone {
     charged: bool,
 }
 
-/// The calls that EC2 takes at once, and per second.
-#[derive(Clone, Copy, Debug)]
-struct Limit {
-    size: f64,
-    refill: f64,
-}
-
-struct Bucket {
-    limit: Limit,
-    charged: bool,
-    level: Cell<f64>,
-    at: Cell<Instant>,
-}
-
-impl Bucket {
-    fn new(limit: Limit, charged: bool) -> Self {
-        Self { limit, charged, level: Cell::new(limit.size), at: Cell::new(Instant::now()) }
-    }
-
-    fn draw(&self) -> bool {
-        let now = Instant::now();
-        let refilled = self.limit.refill * (now - self.at.replace(now)).as_secs_f64();
-        let level = (self.level.get() + refilled).min(self.limit.size);
-        // Tokens that come in by fractions add up to one less than a rounding error.
-        let granted = level > 1.0 - 1e-9;
-        let left = if granted || self.charged { (level - 1.0).max(0.0) } else { level };
-        self.level.set(left);
-        granted
-    }
-}
-
 /// EC2 as far as a takeover sees it, for one account.
 struct Cloud {
     answer: Duration,
-    describes: Rc<Bucket>,
-    associates: Rc<Bucket>,
+    begun: Instant,
+    describes: Rc<RefCell<Bucket>>,
+    associates: Rc<RefCell<Bucket>>,
     played: RefCell<Played>,
 }
 
@@ -104,9 +79,9 @@ struct Played {
 }
 
 impl Cloud {
-    async fn call(&self, bucket: &Bucket, count: fn(&mut Played) -> &mut (u32, u32)) -> Result<(), Error> {
+    async fn call(&self, bucket: &RefCell<Bucket>, count: fn(&mut Played) -> &mut (u32, u32)) -> Result<(), Error> {
         sleep(self.answer / 2).await;
-        let granted = bucket.draw();
+        let granted = bucket.borrow_mut().draw(self.begun.elapsed());
         {
             let mut played = self.played.borrow_mut();
             let (sent, taken) = count(&mut played);
@@ -201,10 +176,11 @@ impl Zone {
     fn play(&self) -> std::io::Result<Played> {
         let time = Builder::new_current_thread().enable_time().start_paused(true).build()?;
         Ok(time.block_on(async {
-            let describes = Rc::new(Bucket::new(self.describes, self.charged));
-            let associates = self.associates.map_or_else(|| describes.clone(), |limit| Rc::new(Bucket::new(limit, self.charged)));
-            let cloud = Cloud { answer: self.answer, describes, associates, played: RefCell::default() };
             let begun = Instant::now();
+            let bucket = |limit| Rc::new(RefCell::new(Bucket::new(limit, self.charged, begun.elapsed())));
+            let describes = bucket(self.describes);
+            let associates = self.associates.map_or_else(|| describes.clone(), bucket);
+            let cloud = Cloud { answer: self.answer, begun, describes, associates, played: RefCell::default() };
             join_all((0..self.nodes).map(|number| {
                 let cloud = &cloud;
                 async move {
