@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{NaiveDateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
-use wiremock::matchers::{body_string_contains, method};
-use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
+use wiremock::matchers::{body_string_contains, header, method};
+use wiremock::{Mock, MockBuilder, MockServer, Respond, ResponseTemplate};
 
+use super::account::{Account, Held, Refusal, Sight, View};
+use super::moments::{After, During};
 use super::{IP, ME};
 
 /// One call that EC2 was asked to do.
@@ -48,11 +50,13 @@ pub struct Answer {
     /// Headers, by name.
     pub headers: Vec<(&'static str, String)>,
     pub mime: &'static str,
+    /// How long it takes.
+    pub delay: Duration,
 }
 
 impl Answer {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, body: body.into(), headers: Vec::new(), mime: "text/xml;charset=UTF-8" }
+        Self { status, body: body.into(), headers: Vec::new(), mime: "text/xml;charset=UTF-8", delay: Duration::ZERO }
     }
 
     /// An error, as EC2 gives it.
@@ -81,6 +85,11 @@ impl Answer {
         self.with("Location", url)
     }
 
+    /// Only after this long.
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
     /// With a header.
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
@@ -88,7 +97,7 @@ impl Answer {
     }
 
     pub fn template(&self) -> ResponseTemplate {
-        let template = ResponseTemplate::new(self.status).set_body_raw(self.body.clone(), self.mime);
+        let template = ResponseTemplate::new(self.status).set_body_raw(self.body.clone(), self.mime).set_delay(self.delay);
         self.headers.iter().fold(template, |template, (name, value)| {
             template.insert_header(*name, wiremock::http::HeaderValue::from_bytes(value.as_bytes()).unwrap())
         })
@@ -121,18 +130,6 @@ pub fn privates(interface: &str) -> Vec<String> {
     }
 }
 
-/// Who has an address.
-#[derive(Clone, Debug)]
-struct Held {
-    owner: String,
-    association: String,
-    /// The interface and its private address, where the association was made for one.
-    interface: Option<(String, String)>,
-}
-
-/// The owner of each address.
-type Owners = BTreeMap<String, Option<Held>>;
-
 /// The item of [`IP`](super::IP) as [`ME`](super::ME) has it, but for these fields.
 pub fn mine(fields: &[(&str, &str)]) -> String {
     let allocation = allocation(IP);
@@ -145,16 +142,12 @@ pub fn mine(fields: &[(&str, &str)]) -> String {
 
 #[derive(Debug)]
 struct World {
-    owners: Owners,
-    associations: u32,
+    account: Account,
+    begun: Instant,
     /// Whether [`ME`](super::ME) has its second interface attached.
     two_interfaces: bool,
     /// Whether there are allocation and association ids, as there are none on Eucalyptus.
     ids: bool,
-    /// How far describe lags behind.
-    lag: Duration,
-    /// The owners that describe shows until these moments, oldest first.
-    shown: Vec<(Instant, Owners)>,
     /// How far EC2's clock is ahead. It refuses what was signed for a moment too far from its own, and tells its time.
     clock: Option<TimeDelta>,
     /// Whether `DryRun` keeps a call from being done.
@@ -162,13 +155,18 @@ struct World {
 }
 
 impl World {
-    fn give(&mut self, ip: &str, owner: Option<&str>, interface: Option<(String, String)>) -> String {
-        self.shown.push((Instant::now() + self.lag, self.owners.clone()));
-        self.associations += 1;
-        let association = format!("eipassoc-{:017x}", self.associations);
-        let held = owner.map(|owner| Held { owner: owner.to_owned(), association: association.clone(), interface });
-        *self.owners.get_mut(ip).unwrap() = held;
-        association
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Makes somebody or nobody the owner of the address, at an interface's private address if one is told.
+    fn give(&mut self, ip: &str, owner: Option<&str>, place: Option<(String, String)>) {
+        let now = self.now();
+        match owner {
+            Some(owner) => self.account.associate(now, ip, owner, place, true).map(drop),
+            None => self.account.release(now, ip),
+        }
+        .unwrap();
     }
 
     fn serve(&mut self, request: &Request) -> Answer {
@@ -198,11 +196,11 @@ impl World {
             "DescribeAddresses" => self.describe(request),
             "AssociateAddress" => {
                 let named = match (parameter("AllocationId"), parameter("PublicIp"), self.ids) {
-                    (Some(id), None, true) => self.owners.keys().find(|ip| allocation(ip) == id).cloned(),
-                    (None, Some(ip), false) => self.owners.contains_key(ip).then(|| ip.to_owned()),
+                    (Some(id), None, true) => self.account.ips().find(|ip| allocation(ip) == id).map(ToOwned::to_owned),
+                    (None, Some(ip), false) => self.account.knows(ip).then(|| ip.to_owned()),
                     _ => return Answer::error(400, "InvalidParameterCombination"),
                 };
-                let Some(ip) = named else { return Answer::error(400, "InvalidAllocationID.NotFound") };
+                let Some(ip) = named else { return refused(Refusal::NoSuchAddress) };
                 let (owner, interface) = match (parameter("InstanceId"), parameter("NetworkInterfaceId")) {
                     (Some(ME), None) if self.two_interfaces => return Answer::error(400, "InvalidInstanceID"),
                     (Some(instance), None) => (instance, None),
@@ -219,61 +217,60 @@ impl World {
                     }
                     _ => return Answer::error(400, "InvalidParameterCombination"),
                 };
-                let taken = self.owners[&ip].as_ref().is_some_and(|held| held.owner != owner || held.interface != interface);
-                if taken && parameter("AllowReassociation") == Some("false") {
-                    return Answer::error(400, "Resource.AlreadyAssociated");
+                let reassociate = parameter("AllowReassociation") != Some("false");
+                match self.account.associate(self.now(), &ip, owner, interface, reassociate) {
+                    Ok(association) => {
+                        let id = if self.ids { format!("<associationId>{association}</associationId>") } else { String::new() };
+                        Answer::new(200, document("AssociateAddress", &format!("<return>true</return>{id}")))
+                    }
+                    Err(refusal) => refused(refusal),
                 }
-                let association = self.give(&ip, Some(owner), interface);
-                let id = if self.ids { format!("<associationId>{association}</associationId>") } else { String::new() };
-                Answer::new(200, document("AssociateAddress", &format!("<return>true</return>{id}")))
             }
             "DisassociateAddress" => {
-                let held = |(_, held): &(&String, &Option<Held>)| {
-                    held.as_ref().is_some_and(|held| Some(held.association.as_str()) == parameter("AssociationId"))
+                let now = self.now();
+                let ended = match (self.ids, parameter("AssociationId"), parameter("PublicIp")) {
+                    (true, Some(association), _) => self.account.disassociate(now, association),
+                    (false, _, Some(ip)) => self.account.release(now, ip),
+                    _ => Err(Refusal::NoSuchAssociation),
                 };
-                let ip = if self.ids {
-                    self.owners.iter().find(held).map(|(ip, _)| ip.clone())
-                } else {
-                    parameter("PublicIp").map(ToOwned::to_owned)
-                };
-                let Some(ip) = ip else { return Answer::error(400, "InvalidAssociationID.NotFound") };
-                self.give(&ip, None, None);
-                Answer::new(200, document("DisassociateAddress", "<return>true</return>"))
+                match ended {
+                    Ok(()) => Answer::new(200, document("DisassociateAddress", "<return>true</return>")),
+                    Err(refusal) => refused(refusal),
+                }
             }
             _ => Answer::error(400, "InvalidAction"),
         }
     }
 
     /// All that are asked for, in EC2's own order; one that is unknown spoils the whole, or is passed over by Eucalyptus.
-    fn describe(&self, request: &Request) -> Answer {
+    fn describe(&mut self, request: &Request) -> Answer {
         let asked = |kind: &str| {
             let named = request.parameters.iter().filter(|(name, _)| name.starts_with(kind));
             named.map(|(_, value)| value.clone()).collect::<Vec<_>>()
         };
         let (ips, ids) = (asked("PublicIp."), asked("AllocationId."));
-        if self.ids && ips.iter().any(|ip| !self.owners.contains_key(ip)) {
+        if self.ids && ips.iter().any(|ip| !self.account.knows(ip)) {
             return Answer::error(400, "InvalidAddress.NotFound");
         }
-        if ids.iter().any(|id| !self.owners.keys().any(|ip| allocation(ip) == *id)) {
-            return Answer::error(400, "InvalidAllocationID.NotFound");
+        if ids.iter().any(|id| !self.account.ips().any(|ip| allocation(ip) == *id)) {
+            return refused(Refusal::NoSuchAddress);
         }
-        let wanted = self.owners.keys().filter(|ip| ips.contains(ip) || ids.contains(&allocation(ip)));
-        Answer::addresses(&wanted.map(|ip| self.item(ip)).collect::<String>())
+        let sight = self.account.look(self.now());
+        let wanted = self.account.ips().filter(|ip| ips.iter().any(|asked| asked == ip) || ids.contains(&allocation(ip)));
+        Answer::addresses(&wanted.map(|ip| self.item(ip, sight)).collect::<String>())
     }
 
-    fn item(&self, ip: &str) -> String {
-        let now = Instant::now();
-        let owners = self.shown.iter().find(|(until, _)| *until > now).map_or(&self.owners, |(_, owners)| owners);
+    fn item(&self, ip: &str, sight: Sight) -> String {
         let allocation = allocation(ip);
         let mut fields = vec![("publicIp", ip)];
         if self.ids {
             fields.extend([("allocationId", allocation.as_str()), ("domain", "vpc")]);
         }
-        match &owners[ip] {
+        match self.account.seen(ip, sight) {
             Some(held) if self.ids => {
                 let kind = if held.owner.starts_with("eni-") { "networkInterfaceId" } else { "instanceId" };
                 fields.extend([(kind, held.owner.as_str()), ("associationId", &held.association)]);
-                if let Some((interface, private)) = &held.interface {
+                if let Some((interface, private)) = &held.place {
                     fields.extend([("networkInterfaceId", interface.as_str()), ("privateIpAddress", private)]);
                 }
             }
@@ -284,6 +281,10 @@ impl World {
         }
         item(&fields)
     }
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    Answer::error(400, refusal.code())
 }
 
 /// The allocation id of an address.
@@ -301,17 +302,8 @@ pub struct Ec2 {
 impl Ec2 {
     pub fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let owners = (25..41).map(|number| (format!("203.0.113.{number}"), None)).collect();
-        let world = World {
-            owners,
-            associations: 0,
-            two_interfaces: false,
-            ids: true,
-            lag: Duration::ZERO,
-            shown: Vec::new(),
-            clock: None,
-            heeds_dry_run: true,
-        };
+        let account = Account::new((25..41).map(|number| format!("203.0.113.{number}")));
+        let world = World { account, begun: Instant::now(), two_interfaces: false, ids: true, clock: None, heeds_dry_run: true };
         let world = Arc::new(Mutex::new(world));
         // Not of the pool, in which another test would get its port, and whatever is still on the way to it.
         let server = runtime.block_on(MockServer::builder().start());
@@ -322,12 +314,14 @@ impl Ec2 {
 
     fn mount(&self, action: &str, priority: u8, instead: Option<(Answer, bool)>, times: Option<u64>) {
         let reply = Reply { world: Arc::clone(&self.world), instead };
-        // The text of the next parameter keeps one name from matching a longer one.
-        let needle = if action.is_empty() { "Action=".to_owned() } else { format!("Action={action}&") };
-        let mut mock = Mock::given(body_string_contains(needle)).respond_with(reply).with_priority(priority);
+        let mut mock = calls_of(action).respond_with(reply).with_priority(priority);
         if let Some(times) = times {
             mock = mock.up_to_n_times(times);
         }
+        self.register(mock);
+    }
+
+    fn register(&self, mock: Mock) {
         self.runtime.block_on(self.server.register(mock));
     }
 
@@ -376,16 +370,41 @@ impl Ec2 {
 
     /// The interface and the private address, where the association was made for one.
     pub fn place(&self, ip: &str) -> Option<(String, String)> {
-        self.held(ip)?.interface
+        self.held(ip)?.place
     }
 
     fn held(&self, ip: &str) -> Option<Held> {
-        self.world.lock().unwrap().owners[ip].clone()
+        self.world.lock().unwrap().account.held(ip).cloned()
+    }
+
+    /// How many associations and releases of the address there have been.
+    pub fn moves(&self, ip: &str) -> usize {
+        self.world.lock().unwrap().account.history(ip).len() - 1
     }
 
     /// Lets describe show each change from now on only this much later.
     pub fn lag(&self, lag: Duration) {
-        self.world.lock().unwrap().lag = lag;
+        self.see(View::Late(lag));
+    }
+
+    /// From now on two replicas answer describes in turn: first one that shows each change only this much later, then one that shows
+    /// it at once.
+    pub fn replicas(&self, lag: Duration) {
+        self.see(View::Replicas(lag));
+    }
+
+    /// From now on describe shows what is so.
+    pub fn see_the_present(&self) {
+        self.see(View::Present);
+    }
+
+    fn see(&self, view: View) {
+        self.world.lock().unwrap().account.set_view(view);
+    }
+
+    /// From now on an associate to where the address is already leaves the association as it is.
+    pub fn keep_associations(&self) {
+        self.world.lock().unwrap().account.keep_associations();
     }
 
     /// Sets EC2's clock this far ahead of this machine's.
@@ -401,7 +420,23 @@ impl Ec2 {
     /// Answers so whoever asks without a call.
     pub fn answer_anything(&self, answer: &Answer) {
         let asked = Mock::given(method("GET")).respond_with(answer.template()).with_priority(1).up_to_n_times(1);
-        self.runtime.block_on(self.server.register(asked));
+        self.register(asked);
+    }
+
+    /// Answers each call of this action (of every action, if empty) so for this long, from the first one on, without doing it.
+    pub fn answer_for(&self, action: &str, answer: &Answer, time: Duration) {
+        self.register(calls_of(action).and(During::the_first(time)).respond_with(answer.template()).with_priority(2));
+    }
+
+    /// Refuses each call of this action (of every action, if empty) with this code for this long, from the first one on.
+    pub fn refuse_for(&self, action: &str, status: u16, code: &str, time: Duration) {
+        self.answer_for(action, &Answer::error(status, code), time);
+    }
+
+    /// Refuses each call with this session token from this long after the first one on.
+    pub fn expire_token(&self, token: &str, time: Duration) {
+        let called = calls_of("").and(header("x-amz-security-token", token)).and(After::the_first(time));
+        self.register(called.respond_with(Answer::error(400, "ExpiredToken").template()).with_priority(1));
     }
 
     /// Answers the next call of this action so, without doing it.
@@ -434,6 +469,12 @@ impl Ec2 {
     pub fn changes(&self) -> Vec<String> {
         self.actions().into_iter().filter(|action| action != "DescribeAddresses").collect()
     }
+}
+
+/// Calls of this action, or of every action, if empty.
+fn calls_of(action: &str) -> MockBuilder {
+    // The text of the next parameter keeps one name from matching a longer one.
+    Mock::given(body_string_contains(if action.is_empty() { "Action=".to_owned() } else { format!("Action={action}&") }))
 }
 
 struct Reply {

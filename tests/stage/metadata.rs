@@ -1,8 +1,12 @@
 //! An instance metadata service.
 
+use std::time::Duration;
+
 use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::{any, header, header_exists, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::moments::{After, During};
 
 pub const TOKEN: &str = "tOkEn==";
 const TOKEN_HEADER: &str = "X-aws-ec2-metadata-token";
@@ -60,6 +64,25 @@ impl Metadata {
     pub fn answer_instead(&self, fact: &str, template: ResponseTemplate) {
         let asked = Mock::given(method("GET")).and(path(format!("/latest/meta-data/{fact}"))).and(header(TOKEN_HEADER, TOKEN));
         self.mount(asked.respond_with(template).with_priority(1));
+    }
+
+    /// Answers questions for a fact so for this long, from the first one on, in place of what was told before.
+    pub fn answer_for(&self, fact: &str, time: Duration, template: ResponseTemplate) {
+        let asked = Mock::given(method("GET")).and(path(format!("/latest/meta-data/{fact}"))).and(header(TOKEN_HEADER, TOKEN));
+        self.mount(asked.and(During::the_first(time)).respond_with(template).with_priority(1));
+    }
+
+    /// Tells a fact so, in place of what was told before, from this long after the first question for it on.
+    pub fn tell_after(&self, fact: &str, time: Duration, text: &str) {
+        let asked = Mock::given(method("GET")).and(path(format!("/latest/meta-data/{fact}"))).and(header(TOKEN_HEADER, TOKEN));
+        let template = ResponseTemplate::new(200).set_body_string(text);
+        self.mount(asked.and(After::the_first(time)).respond_with(template).with_priority(1));
+    }
+
+    /// Answers every question that comes with the token so for this long, from the first one on.
+    pub fn answer_all_for(&self, time: Duration, template: ResponseTemplate) {
+        let asked = Mock::given(method("GET")).and(header(TOKEN_HEADER, TOKEN));
+        self.mount(asked.and(During::the_first(time)).respond_with(template).with_priority(1));
     }
 
     /// Answers every question so.

@@ -2,10 +2,13 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of the stage")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a stage that cannot be set up is a failed test")]
 
+#[path = "../account/mod.rs"]
+mod account;
 mod call;
 pub mod dns;
 mod ec2;
 mod metadata;
+mod moments;
 pub mod tls;
 mod wire;
 
