@@ -252,7 +252,9 @@ fn is_the_articles(line: &str) -> bool {
     if matches!(line, "running" | "stopped" | "unknown") {
         return true;
     }
-    let names_with = |word: &str, prefix: &str| word.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let names_with = |word: &str, prefix: &str| {
+        word.strip_prefix(prefix).is_some_and(|rest| (1..=64).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
     let is_address = |word: &str| word.parse::<std::net::Ipv4Addr>().is_ok() || names_with(word, "eipalloc-");
     let is_instance = |word: &str| names_with(word, "i-");
     let words: Vec<&str> = line.split(' ').collect();
