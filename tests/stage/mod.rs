@@ -4,6 +4,7 @@
 
 #[path = "../account/mod.rs"]
 mod account;
+mod answer;
 mod call;
 pub mod dns;
 mod ec2;
@@ -22,8 +23,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use answer::{Answer, item, mine};
 pub use call::{Call, Ended, Running, bare};
-pub use ec2::{Answer, ETH0, ETH1, Ec2, Request, allocation, item, mine, privates};
+pub use ec2::{ETH0, ETH1, Ec2, Request, allocation, privates};
 pub use metadata::{Metadata, TOKEN};
 pub use wire::{Fault, Wire};
 
