@@ -1,6 +1,5 @@
-//! A zone fails: all its nodes' peers take their addresses over at once, in one account, through EC2's token buckets. The waits are
-//! the program's (`elastic_ip::retry`) and so are the decisions (`elastic_ip::plan`), as `elastic_ip::agent` puts them together; EC2
-//! is a model, and time is virtual.
+//! A zone fails: all its nodes' peers take their addresses over at once, in one account, through EC2's token buckets. Each node's start
+//! is the program's own (`elastic_ip::takeover::operation`); EC2 is a model, and time is virtual.
 //!
 //! `zone NODES SPREAD ANSWER BUCKET [BUCKET] RUNS [charged]` prints a JSON document with a list of RUNS runs. The nodes begin evenly
 //! within SPREAD ms, and each call takes ANSWER ms. A BUCKET is `SIZE:REFILL`, in calls and calls per second. A second one is for
@@ -13,6 +12,8 @@
 
 #[path = "../tests/account/mod.rs"]
 mod account;
+#[path = "../tests/account/store.rs"]
+mod store;
 
 use std::cell::{Cell, RefCell};
 use std::env;
@@ -25,16 +26,22 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
-use elastic_ip::agent::FRESH;
-use elastic_ip::ec2::{Address, Association, Error, Kind, Owner};
-use elastic_ip::ids::Destination;
-use elastic_ip::plan::{Take, Takeover};
-use elastic_ip::retry::{Deadline, press, until};
+use elastic_ip::clock::Moment;
+use elastic_ip::deadline::Deadline;
+use elastic_ip::ec2::{Address, Association, Error, Kind, Owner, Response, Tie};
+use elastic_ip::ids::{AssociationId, Destination, InterfaceId, Name, Target};
+use elastic_ip::instance;
+use elastic_ip::retry::Retry;
+use elastic_ip::takeover::operation::{Act, Cloud, Operation, Pauses, Rules, World};
 
 use account::{Bucket, Limit};
+use store::Memory;
 
 /// How long a start goes on that EC2 throttles.
 const START_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long it goes on without an answer.
+const NO_RESPONSE_LIMIT: Duration = Duration::from_secs(120);
 
 const USAGE: &str = "zone NODES SPREAD ANSWER SIZE:REFILL [SIZE:REFILL] RUNS [charged]";
 
@@ -54,7 +61,7 @@ struct Zone {
 }
 
 /// EC2 as far as a takeover sees it, for one account.
-struct Cloud {
+struct Ec2 {
     answer: Duration,
     begun: Instant,
     describes: Rc<RefCell<Bucket>>,
@@ -78,7 +85,7 @@ struct Played {
     gave_up: u32,
 }
 
-impl Cloud {
+impl Ec2 {
     async fn call(&self, bucket: &RefCell<Bucket>, count: fn(&mut Played) -> &mut (u32, u32)) -> Result<(), Error> {
         sleep(self.answer / 2).await;
         let granted = bucket.borrow_mut().draw(self.begun.elapsed());
@@ -91,68 +98,49 @@ impl Cloud {
         sleep(self.answer / 2).await;
         if granted { Ok(()) } else { Err(Error::new(Kind::Throttled, "RequestLimitExceeded")) }
     }
-
-    async fn describe(&self) -> Result<Address, Error> {
-        self.call(&self.describes, |played| &mut played.describes).await?;
-        Ok(held_by_the_dead())
-    }
-
-    async fn associate(&self) -> Result<(), Error> {
-        self.call(&self.associates, |played| &mut played.associates).await
-    }
 }
 
-/// A node whose peer is dead.
+/// A node whose peer is dead, and which has never had the address.
 struct Node<'a> {
-    cloud: &'a Cloud,
+    ec2: &'a Ec2,
     calls: Cell<u32>,
-    deadline: Deadline,
-    /// When EC2 told who has the address.
-    told: Cell<Instant>,
+}
+
+impl Cloud for Node<'_> {
+    async fn destination(&self, _: &Target) -> Result<Destination, instance::Error> {
+        Ok(me())
+    }
+
+    async fn primary(&self) -> Result<Option<InterfaceId>, instance::Error> {
+        Ok(None)
+    }
+
+    async fn describe(&self, _: &[Target]) -> Vec<Result<Address, Error>> {
+        self.calls.set(self.calls.get() + 1);
+        let answer = self.ec2.call(&self.ec2.describes, |played| &mut played.describes).await;
+        vec![answer.map(|()| held_by_the_dead())]
+    }
+
+    async fn associate(&self, _: &Name, _: &Destination, _: bool) -> Result<Response<Option<AssociationId>>, Error> {
+        self.calls.set(self.calls.get() + 1);
+        self.ec2.call(&self.ec2.associates, |played| &mut played.associates).await?;
+        Ok(Response { value: Some(id("eipassoc-1")), request: String::new() })
+    }
+
+    async fn disassociate(&self, _: &Tie) -> Result<Response<()>, Error> {
+        Err(Error::new(Kind::Refused(String::new()), "no start calls this"))
+    }
 }
 
 impl Node<'_> {
-    async fn describe(&self) -> Result<Address, Error> {
-        self.calls.set(self.calls.get() + 1);
-        let address = self.cloud.describe().await?;
-        self.told.set(Instant::now());
-        Ok(address)
-    }
-
-    async fn associate(&self) -> Result<(), Error> {
-        self.calls.set(self.calls.get() + 1);
-        self.cloud.associate().await
-    }
-
-    /// As `Agent::start` does it.
-    async fn start(&self) -> Result<(), Error> {
-        let mut first = Some(until(self.deadline, "look", async || self.describe().await).await?);
-        let mut plan = Takeover::new(me(), true);
-        until(self.deadline, "start", async || self.take(&mut plan, &mut first).await).await
-    }
-
-    /// As `Agent::take` does it.
-    async fn take(&self, plan: &mut Takeover, first: &mut Option<Address>) -> Result<(), Error> {
-        loop {
-            match plan.next() {
-                Take::Describe => plan.described(match first.take() {
-                    Some(address) => address,
-                    None => self.describe().await?,
-                }),
-                Take::Associate(..) if self.told.get().elapsed() > FRESH => plan.doubt(),
-                Take::Associate(..) => match self.associate().await {
-                    Ok(()) => return Ok(()),
-                    Err(error) => {
-                        plan.failed(&error);
-                        let left = FRESH.saturating_sub(self.told.get().elapsed()).min(self.deadline.left());
-                        if !press(left, "start", &error).await {
-                            return Err(error);
-                        }
-                    }
-                },
-                other => return Err(Error::new(Kind::Refused(String::new()), format!("the plan is {other:?}"))),
-            }
-        }
+    async fn start(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        let clock = || Moment::from_millis(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX));
+        let retry = Retry::until(Deadline::after(START_TIMEOUT).without_response_for(NO_RESPONSE_LIMIT));
+        let store = Memory::default();
+        let world = World { cloud: self, store: &store, retry: &retry, clock: &clock, begun: clock(), pauses: Pauses::default() };
+        let (targets, rules) = ([id("203.0.113.25")], Rules { allow_reassociation: true, ..Rules::default() });
+        Operation::new(Act::Start, &targets, rules, world).run(&targets[0]).await.map(drop)
     }
 }
 
@@ -180,16 +168,15 @@ impl Zone {
             let bucket = |limit| Rc::new(RefCell::new(Bucket::new(limit, self.charged, begun.elapsed())));
             let describes = bucket(self.describes);
             let associates = self.associates.map_or_else(|| describes.clone(), bucket);
-            let cloud = Cloud { answer: self.answer, begun, describes, associates, played: RefCell::default() };
+            let ec2 = Ec2 { answer: self.answer, begun, describes, associates, played: RefCell::default() };
             join_all((0..self.nodes).map(|number| {
-                let cloud = &cloud;
+                let ec2 = &ec2;
                 async move {
                     sleep(self.spread * number / self.nodes.saturating_sub(1).max(1)).await;
                     let mine = Instant::now();
-                    let node =
-                        Node { cloud, calls: Cell::new(0), deadline: Deadline::after(START_TIMEOUT), told: Cell::new(Instant::now()) };
+                    let node = Node { ec2, calls: Cell::new(0) };
                     let started = node.start().await;
-                    let mut played = cloud.played.borrow_mut();
+                    let mut played = ec2.played.borrow_mut();
                     played.most = played.most.max(node.calls.get());
                     if started.is_ok() {
                         played.served.push(begun.elapsed().as_secs_f64());
@@ -200,7 +187,7 @@ impl Zone {
                 }
             }))
             .await;
-            cloud.played.into_inner()
+            ec2.played.into_inner()
         }))
     }
 }

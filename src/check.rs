@@ -6,8 +6,6 @@ mod fact;
 mod permissions;
 mod table;
 
-use std::env;
-use std::rc::Rc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -16,16 +14,15 @@ use ring::digest;
 
 use crate::cli::Question;
 use crate::cluster::{self, Manager};
-use crate::config::{self, Config, Environment, Origins};
-use crate::credentials::{self, Found, Places};
-use crate::ec2::{Ec2, Endpoint, Limits, Reached};
+use crate::config::{self, Config, Origins};
+use crate::credentials::{self, Found};
+use crate::deadline::Deadline;
+use crate::ec2::{Endpoint, Limits, Reached};
 use crate::ids::{InstanceId, RegionName, Target};
-use crate::imds::Imds;
-use crate::instance::{self, Identity};
-use crate::interfaces::Interfaces;
-use crate::marks::Marks;
+use crate::instance;
 use crate::partition::Partition;
-use crate::retry::Deadline;
+use crate::session::{Origin, Session};
+use crate::takeover::store::{Folder, Store};
 pub use fact::{Fact, Verdict};
 pub use table::Style;
 
@@ -76,11 +73,10 @@ impl Check {
 /// Looks at everything. What cannot be known hides nothing else.
 #[must_use]
 pub fn run(question: &Question) -> Check {
-    let environment = |name: &str| env::var(name).ok();
     let Question { targets, config: path, root, .. } = question;
     let load = || {
-        let origins = Origins::find(path.as_deref(), root, &environment)?;
-        Ok((origins, Config::load(path.as_deref(), root, targets.clone(), &[], &environment)?))
+        let origins = Origins::find(path.as_deref(), root, &config::environment)?;
+        Ok((origins, Config::load(path.as_deref(), root, targets.clone(), &[], &config::environment)?))
     };
     let mut facts = Vec::new();
     let mut fingerprint = None;
@@ -93,13 +89,13 @@ pub fn run(question: &Question) -> Check {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Err(error) => facts.push(Fact::message("api", Verdict::Fail, &format!("cannot start: {error}"))),
                 Ok(runtime) => {
-                    let (asked, region) = runtime.block_on(ask(question, &config, &environment));
+                    let (asked, region) = runtime.block_on(ask(question, &config));
                     runtime.shutdown_background();
                     facts.extend(asked);
                     fingerprint = Some(self::fingerprint(&config, region.as_ref()));
                 }
             }
-            facts.extend(marks(&config));
+            facts.extend(state(&config));
         }
     }
     facts.push(manager(&cluster::find(root)));
@@ -136,28 +132,13 @@ fn rules(config: &Config) -> Fact {
 }
 
 /// Everything that takes the network, with the region, which is needed for more.
-async fn ask(question: &Question, config: &Config, environment: Environment<'_>) -> (Vec<Fact>, Option<RegionName>) {
-    let deadline = Deadline::after(LIMIT);
-    let places = Places::new(&question.root, environment);
-    let imds = match Imds::new(config.imds.clone(), Deadline::after(METADATA_LIMIT)) {
-        // What fails now is told, rather than tried until it works.
-        Ok(imds) => Rc::new(imds.once()),
-        Err(error) => return (vec![Fact::message("instance", Verdict::Fail, &format!("{error:#}"))], None),
+async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionName>) {
+    // What fails now is told, rather than tried until it works.
+    let session = match Session::new(config.clone(), &question.root, Deadline::after(METADATA_LIMIT)) {
+        Ok(session) => session,
+        Err(error) => return (vec![Fact::message("instance", Verdict::Fail, &error.to_string())], None),
     };
-    let of_profile = places.profile_region(&config.profile);
-    let locate = async {
-        match (&config.region, &of_profile) {
-            (Some(region), _) => Ok((region.clone(), "as configured")),
-            (None, Err(line)) => Err(line.clone()),
-            (None, Ok(Some(region))) => Ok((region.clone(), "from the profile")),
-            (None, Ok(None)) => {
-                let told = instance::locate(None, &imds).await.map_err(|instance::Error(why)| why);
-                told.map(|region| (region, "from the metadata service"))
-            }
-        }
-    };
-    let who = Identity::new(config.instance.clone(), &question.root, Rc::clone(&imds));
-    let (me, region, keys) = join3(who.id(), locate, credentials::find(config, &places, environment, &imds)).await;
+    let (me, region, keys) = join3(session.identity.id(), session.region(), session.credentials()).await;
     let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
     let region = region.ok().map(|(region, _)| region);
     let Some(region) = region else {
@@ -173,15 +154,14 @@ async fn ask(question: &Question, config: &Config, environment: Environment<'_>)
     };
     facts.push(way(&endpoint));
     let reach = endpoint.reach(CONNECT_LIMIT, ATTEMPT_LIMIT);
-    let limits = Limits { connect: CONNECT_LIMIT, attempt: ATTEMPT_LIMIT, deadline };
-    match keys.map(|found| Ec2::new(&endpoint, found.keys, limits)) {
+    let limits = Limits { connect: CONNECT_LIMIT, attempt: ATTEMPT_LIMIT, deadline: Deadline::after(LIMIT) };
+    match keys.map(|_| session.ec2(&endpoint, limits)) {
         Ok(Ok(ec2)) => {
-            let interfaces = Interfaces::new(&question.root, imds);
-            let (reached, told) = join(reach, addresses::ask(&ec2, config, me.ok().as_ref(), &interfaces)).await;
+            let (reached, told) = join(reach, addresses::ask(&ec2, config, me.ok().as_ref(), &session.interfaces)).await;
             facts.extend(reachability(&reached));
             facts.extend(told);
         }
-        Ok(Err(error)) => facts.push(Fact::message("api", Verdict::Fail, &format!("{error:#}"))),
+        Ok(Err(error)) => facts.push(Fact::message("api", Verdict::Fail, &error.to_string())),
         Err(_) => {
             facts.extend(reachability(&reach.await));
             facts.push(Fact::warn("address", "not asked for, without credentials", MEND));
@@ -198,9 +178,7 @@ fn credentials(keys: &Result<Found, credentials::Error>) -> Fact {
             "no credentials in any place",
             "give the instance a role, or write access key id and secret key into /root/.awssecret, mode 600",
         ),
-        Err(credentials::Error::NotAllowed(line) | credentials::Error::Unfit(line) | credentials::Error::Unavailable(line)) => {
-            Fact::message("credentials", Verdict::Fail, line)
-        }
+        Err(error) => Fact::message("credentials", Verdict::Fail, &error.to_string()),
     }
 }
 
@@ -210,10 +188,10 @@ fn shorten(id: &str) -> String {
     format!("{head}...{tail}")
 }
 
-fn identity(config: &Config, question: &Question, me: &Result<InstanceId, String>) -> Fact {
+fn identity(config: &Config, question: &Question, me: &Result<InstanceId, instance::Error>) -> Fact {
     let me = match me {
         Ok(me) => me,
-        Err(line) => return Fact::message("instance", Verdict::Fail, line),
+        Err(error) => return Fact::message("instance", Verdict::Fail, &error.to_string()),
     };
     let firmware = instance::asset_tag(&question.root);
     match (&config.instance, &firmware) {
@@ -228,10 +206,17 @@ fn identity(config: &Config, question: &Question, me: &Result<InstanceId, String
     }
 }
 
-fn locality(region: &Result<(RegionName, &str), String>) -> Fact {
+fn locality(region: &Result<(RegionName, Origin), instance::Error>) -> Fact {
     match region {
-        Ok((region, source)) => Fact::ok("region", &format!("{region} in the partition {}, {source}", Partition::of(region).name)),
-        Err(line) => Fact::message("region", Verdict::Fail, line),
+        Ok((region, origin)) => {
+            let source = match origin {
+                Origin::Configuration => "as configured",
+                Origin::Profile => "from the profile",
+                Origin::Imds => "from the metadata service",
+            };
+            Fact::ok("region", &format!("{region} in the partition {}, {source}", Partition::of(region).name))
+        }
+        Err(error) => Fact::message("region", Verdict::Fail, &error.to_string()),
     }
 }
 
@@ -265,20 +250,20 @@ fn clock(ahead: Option<TimeDelta>) -> Fact {
     }
 }
 
-fn marks(config: &Config) -> Vec<Fact> {
-    let marks = Marks::new(config.state_dir.clone());
-    let stands = |target: &Target| {
-        let memory = marks.read(target);
-        let fact = if memory.stop_failed {
-            Fact::warn("marks", "a stop failed, so status says unknown while the address is here", "run start or stop again")
-        } else if memory.handed_over {
-            Fact::warn("marks", "stopped here, and left with this instance until a peer takes it", "start takes it back")
-        } else {
-            Fact::ok("marks", "none")
-        };
-        fact.about(target)
+/// What earlier calls have left.
+fn state(config: &Config) -> Vec<Fact> {
+    let store = Folder::new(config.state_dir.clone());
+    let fact = |target: &Target| match store.read(target) {
+        Err(line) => Fact::message("state", Verdict::Warn, &line),
+        Ok(state) if state.has_failed_stop() => {
+            Fact::warn("state", "a stop failed, so status says unknown while the address is here", "run start or stop again")
+        }
+        Ok(state) if state.is_handed_over() => {
+            Fact::warn("state", "stopped here, and left with this instance until a peer takes it", "start takes it back")
+        }
+        Ok(_) => Fact::ok("state", "nothing is left to settle"),
     };
-    config.targets.iter().map(stands).collect()
+    config.targets.iter().map(|target| fact(target).about(target)).collect()
 }
 
 fn manager(found: &[Manager]) -> Fact {

@@ -3,6 +3,7 @@
 mod aws_params;
 mod defaults;
 
+use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +23,12 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Looks a name up in the caller's environment.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment of this process, as far as it is Unicode.
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
 
 /// Every name the file may set, for the warning about a misspelt one.
 const NAMES: [&str; 25] = [
@@ -66,8 +73,8 @@ pub enum Error {
 pub struct Timeouts {
     /// For start: long, because under Heartbeat a failed start is final.
     pub start: Duration,
-    /// For start while EC2 says nothing, not even that it has too many calls: a live peer may reach it.
-    pub start_unheard: Duration,
+    /// For start while EC2 does not answer, not even that it has too many calls: a live peer may reach it.
+    pub no_response_limit: Duration,
     /// For stop: short, because Heartbeat repeats a failed one eleven times.
     pub stop: Duration,
     /// For status.
@@ -113,7 +120,7 @@ pub struct Config {
     pub release_on_stop: bool,
     /// How long each action may take.
     pub timeouts: Timeouts,
-    /// Where the marks are.
+    /// Where what later calls must know is kept.
     pub state_dir: PathBuf,
 }
 
@@ -407,7 +414,7 @@ impl<'a> Settings<'a> {
             release_on_stop,
             timeouts: Timeouts {
                 start: self.seconds("START_TIMEOUT", 3600)?,
-                start_unheard: self.seconds("START_TIMEOUT", 120)?,
+                no_response_limit: self.seconds("START_TIMEOUT", 120)?,
                 stop: self.seconds("STOP_TIMEOUT", 10)?,
                 status: self.seconds("STATUS_TIMEOUT", 5)?,
             },

@@ -5,15 +5,19 @@ mod awssecret;
 mod environment;
 mod role;
 
+use std::cell::RefCell;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::unistd::{User, geteuid};
 use rusoto_core::credential::AwsCredentials;
 
-use crate::config::{Config, Environment, below};
+use crate::config::{self, Config, Environment, below};
 use crate::file;
 use crate::ids::RegionName;
 use crate::imds::{self, Imds};
+use crate::retry::{Pace, Transient};
 
 /// Why there are no credentials. Each text is one line with the place and the remedy, and never a secret.
 #[derive(Debug)]
@@ -24,8 +28,32 @@ pub enum Error {
     NotAllowed(String),
     /// A place has some that cannot be used.
     Unfit(String),
+    /// The metadata service does not have the role or its keys, which it may within a minute.
+    NotYet(String),
     /// The metadata service did not tell.
     Unavailable(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nowhere => f.write_str("no credentials in any place"),
+            Self::NotAllowed(line) | Self::Unfit(line) | Self::NotYet(line) | Self::Unavailable(line) => f.write_str(line),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Transient for Error {
+    fn pace(&self) -> Option<Pace> {
+        match self {
+            // A role may be given to an instance that runs.
+            Self::Nowhere | Self::NotYet(_) => Some(Pace::Refused),
+            Self::Unavailable(_) => Some(Pace::Brisk),
+            Self::NotAllowed(_) | Self::Unfit(_) => None,
+        }
+    }
 }
 
 impl From<file::Error> for Error {
@@ -81,6 +109,59 @@ impl<'a> Places<'a> {
     /// The region that the profile in `~/.aws/config` names. The error is one line with the file and the remedy.
     pub fn profile_region(&self, profile: &str) -> Result<Option<RegionName>, String> {
         self.aws_folders().find_map(|folder| aws_files::region(&folder, profile)).transpose()
+    }
+}
+
+/// The keys of one process, which are looked for once, and again where EC2 refuses them.
+pub struct Keys {
+    cached: RefCell<Option<AwsCredentials>>,
+    source: Option<Source>,
+}
+
+/// Where keys are looked for.
+struct Source {
+    config: Rc<Config>,
+    root: PathBuf,
+    imds: Rc<Imds>,
+}
+
+impl Keys {
+    /// Nothing is looked for yet.
+    #[must_use]
+    pub fn new(config: Rc<Config>, root: &Path, imds: Rc<Imds>) -> Self {
+        let source = Source { config, root: root.to_owned(), imds };
+        Self { cached: RefCell::default(), source: Some(source) }
+    }
+
+    /// These keys and no others.
+    #[must_use]
+    pub fn fixed(keys: AwsCredentials) -> Self {
+        Self { cached: RefCell::new(Some(keys)), source: None }
+    }
+
+    /// The keys.
+    pub async fn get(&self) -> Result<AwsCredentials, Error> {
+        let cached = self.cached.borrow().clone();
+        match cached {
+            Some(keys) => Ok(keys),
+            None => Ok(self.find().await?.keys),
+        }
+    }
+
+    /// Looks for the keys, and says where they were found.
+    pub async fn find(&self) -> Result<Found, Error> {
+        let source = self.source.as_ref().ok_or(Error::Nowhere)?;
+        let places = Places::new(&source.root, &config::environment);
+        let found = find(&source.config, &places, &config::environment, &source.imds).await?;
+        *self.cached.borrow_mut() = Some(found.keys.clone());
+        Ok(found)
+    }
+
+    /// EC2 has refused them: they are looked for anew before the next call.
+    pub fn invalidate(&self) {
+        if self.source.is_some() {
+            self.cached.take();
+        }
     }
 }
 
@@ -189,7 +270,8 @@ impl From<imds::Error> for Error {
     fn from(error: imds::Error) -> Self {
         match error {
             imds::Error::Absent(_) => Self::Nowhere,
-            imds::Error::Refused(text) | imds::Error::Unavailable(text) => Self::Unavailable(text),
+            imds::Error::NotYet(text) => Self::NotYet(text),
+            imds::Error::Refused(text) | imds::Error::Unavailable { text, .. } => Self::Unavailable(text),
         }
     }
 }

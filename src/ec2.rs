@@ -9,19 +9,22 @@ mod transport;
 use std::cell::Cell;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures::future::{join, join_all};
-use rusoto_core::credential::{AwsCredentials, StaticProvider};
+use rusoto_core::credential::StaticProvider;
 use rusoto_core::{Region, RusotoError};
 use rusoto_ec2::{AssociateAddressRequest, DescribeAddressesRequest, DisassociateAddressRequest};
 use rusoto_ec2::{Ec2 as _, Ec2Client};
 
+use crate::credentials::{self, Keys};
+use crate::deadline::Deadline;
 use crate::escape::printable;
 use crate::ids::{AllocationId, AssociationId, Destination, InstanceId, InterfaceId, Name, Target};
-use crate::retry::{Deadline, Pace, Transient};
+use crate::retry::{Pace, Transient};
 pub use endpoint::{Endpoint, Reached};
 use transport::Transport;
 
@@ -47,6 +50,30 @@ pub struct Association {
     pub interface: Option<InterfaceId>,
     /// The private address that it is mapped to, where EC2 tells.
     pub private: Option<Ipv4Addr>,
+}
+
+impl Address {
+    /// What names the address in a change: its public address only where it has no allocation id.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        self.allocation.clone().map_or(Name::Address(self.public), Name::Allocation)
+    }
+
+    /// What names the end of its association, if it has one.
+    #[must_use]
+    pub fn tie(&self) -> Option<Tie> {
+        let held = self.association.as_ref()?;
+        Some(held.id.clone().map_or(Tie::Address(self.public), Tie::Association))
+    }
+}
+
+/// What a disassociate ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// This association, and never a later one.
+    Association(AssociationId),
+    /// Whatever association this public address has, where associations have no ids.
+    Address(Ipv4Addr),
 }
 
 /// An acknowledged change.
@@ -87,7 +114,9 @@ pub enum Kind {
     Ambiguous,
     /// EC2 has not done the call, because its clock is this far ahead of this machine's.
     Clock(TimeDelta),
-    /// EC2 answered with an error that trying again does not mend. Holds its code.
+    /// EC2 has not done the call, and refuses with this code what it may allow within a minute.
+    NotYet(String),
+    /// EC2 answered with an error that trying again does not help. Holds its code.
     Refused(String),
 }
 
@@ -97,35 +126,59 @@ pub struct Error {
     /// What kind of failure.
     pub kind: Kind,
     text: String,
+    /// The request's id, where EC2 has told it.
+    request: String,
+    /// What to do about it, where that is known.
+    advice: String,
+    /// The deadline left it less than its full time, in which there was no answer.
+    is_cut_short: bool,
 }
 
 impl Error {
     /// A failure of this kind, for this reason.
     #[must_use]
     pub fn new(kind: Kind, reason: impl Into<String>) -> Self {
-        Self { kind, text: reason.into() }
+        Self { kind, text: reason.into(), request: String::new(), advice: String::new(), is_cut_short: false }
     }
 
     fn malformed(what: impl fmt::Display) -> Self {
-        Self { kind: Kind::Ambiguous, text: format!("EC2's answer cannot be used: {what}") }
+        Self::new(Kind::Ambiguous, format!("EC2's answer cannot be used: {what}"))
     }
 
-    /// A change that was acknowledged without an id, and that no describe shows.
+    /// A change that was acknowledged, and that no describe shows.
     #[must_use]
     pub fn unconfirmed(change: &str) -> Self {
-        Self { kind: Kind::Ambiguous, text: format!("{change} was acknowledged but cannot be seen yet") }
+        Self::new(Kind::Ambiguous, format!("{change} was acknowledged but cannot be seen yet"))
     }
 
     /// Whether EC2 refused with this error code.
     #[must_use]
     pub fn is_refusal(&self, code: &str) -> bool {
-        matches!(&self.kind, Kind::Refused(actual) if actual == code)
+        matches!(&self.kind, Kind::Refused(actual) | Kind::NotYet(actual) if actual == code)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.text)?;
+        if !self.request.is_empty() {
+            write!(f, " (request {})", self.request)?;
+        }
+        if self.advice.is_empty() { Ok(()) } else { write!(f, "; {}", self.advice) }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A call that could not be signed was not sent.
+impl From<credentials::Error> for Error {
+    fn from(error: credentials::Error) -> Self {
+        let kind = match error.pace() {
+            Some(Pace::Refused) => Kind::NotYet(String::new()),
+            Some(_) => Kind::Unsent,
+            None => Kind::Refused(String::new()),
+        };
+        Self::new(kind, error.to_string())
     }
 }
 
@@ -134,13 +187,22 @@ impl Transient for Error {
         match self.kind {
             Kind::Throttled => Some(Pace::Throttled),
             Kind::Unsent | Kind::Ambiguous => Some(Pace::Brisk),
+            Kind::NotYet(_) => Some(Pace::Refused),
             Kind::Clock(_) | Kind::Refused(_) => None,
         }
+    }
+
+    fn is_cut_short(&self) -> bool {
+        self.is_cut_short
+    }
+
+    fn reason(&self) -> String {
+        Self { request: String::new(), ..self.clone() }.to_string()
     }
 }
 
 /// How long one call may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// For name look-up and connection.
     pub connect: Duration,
@@ -154,7 +216,7 @@ pub struct Limits {
 pub struct Ec2 {
     http: reqwest::Client,
     region: Region,
-    credentials: AwsCredentials,
+    keys: Rc<Keys>,
     limits: Limits,
     /// How far EC2's clock is ahead, once it has said so.
     skew: Cell<Option<TimeDelta>>,
@@ -162,8 +224,8 @@ pub struct Ec2 {
 
 impl Ec2 {
     /// Nothing is sent yet; one connection will serve all calls.
-    pub fn new(endpoint: &Endpoint, credentials: AwsCredentials, limits: Limits) -> anyhow::Result<Self> {
-        Ok(Self { http: endpoint.client(limits.connect)?, region: endpoint.region(), credentials, limits, skew: Cell::default() })
+    pub fn new(endpoint: &Endpoint, keys: Rc<Keys>, limits: Limits) -> anyhow::Result<Self> {
+        Ok(Self { http: endpoint.client(limits.connect)?, region: endpoint.region(), keys, limits, skew: Cell::default() })
     }
 
     /// Asks what EC2 knows of some addresses, in their order. All are asked for in one call; where that is refused, each is asked
@@ -178,11 +240,6 @@ impl Ec2 {
         targets.iter().map(take).map(|told| told.unwrap_or_else(|| Err(Error::malformed("it is short")))).collect()
     }
 
-    /// As [`Ec2::describe`], of one address.
-    pub async fn describe_one(&self, target: &Target) -> Result<Address, Error> {
-        self.describe_together(&[target]).await?.swap_remove(0)
-    }
-
     /// `targets` are all named in the same way.
     async fn describe_like(&self, targets: &[&Target]) -> Vec<Result<Address, Error>> {
         if targets.is_empty() {
@@ -190,8 +247,8 @@ impl Ec2 {
         }
         match self.describe_together(targets).await {
             Ok(told) => told,
-            Err(Error { kind: Kind::Refused(_), .. }) if targets.len() > 1 => {
-                join_all(targets.iter().map(|target| self.describe_one(target))).await
+            Err(Error { kind: Kind::Refused(_) | Kind::NotYet(_), .. }) if targets.len() > 1 => {
+                join_all(targets.iter().map(async |target| self.describe_together(&[target]).await?.swap_remove(0))).await
             }
             Err(error) => targets.iter().map(|_| Err(error.clone())).collect(),
         }
@@ -213,19 +270,18 @@ impl Ec2 {
     /// have no ids.
     pub async fn associate(
         &self,
-        address: &Address,
+        name: &Name,
         destination: &Destination,
         reassociate: bool,
     ) -> Result<Response<Option<AssociationId>>, Error> {
-        let request = associate_request(address, destination, reassociate);
-        let Response { value, request } = self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await?;
+        let call = associate_request(name, destination, reassociate);
+        let Response { value, request } = self.call("AssociateAddress", async |ec2| ec2.associate_address(call.clone()).await).await?;
         Ok(Response { value: id(value.association_id)?, request })
     }
 
-    /// Ends one association, and never a later one: it is named by its own id. Only an address without association ids is
-    /// named by its public address.
-    pub async fn disassociate(&self, address: &Address, association: &Association) -> Result<Response<()>, Error> {
-        let request = disassociate_request(address, association);
+    /// Ends an association.
+    pub async fn disassociate(&self, tie: &Tie) -> Result<Response<()>, Error> {
+        let request = disassociate_request(tie);
         self.call("DisassociateAddress", async |ec2| ec2.disassociate_address(request.clone()).await).await
     }
 
@@ -251,19 +307,24 @@ impl Ec2 {
         action: &'static str,
         send: impl AsyncFn(Ec2Client) -> Result<T, RusotoError<E>>,
     ) -> Result<Response<T>, Error> {
-        let limit = self.limits.attempt.min(self.limits.deadline.left());
-        let transport = Transport::new(self.http.clone(), action, limit, self.skew.get().map(|skew| (skew, self.credentials.clone())));
-        let keys = StaticProvider::from(self.credentials.clone());
+        let keys = self.keys.get().await?;
+        let left = self.limits.deadline.left();
+        let transport =
+            Transport::new(self.http.clone(), action, self.limits.attempt.min(left), self.skew.get().map(|skew| (skew, keys.clone())));
         let begun = Instant::now();
-        let result = send(Ec2Client::new_with(transport.clone(), keys, self.region.clone())).await;
+        let result = send(Ec2Client::new_with(transport.clone(), StaticProvider::from(keys), self.region.clone())).await;
         let result = match (result, transport.ended()) {
-            (_, Some(Err(error))) => Err(error),
+            (_, Some(Err(error))) => Err(Error { is_cut_short: error.is_cut_short && left < self.limits.attempt, ..error }),
             (Ok(value), ended) => Ok(Response { value, request: ended.and_then(Result::ok).unwrap_or_default() }),
             (Err(RusotoError::ParseError(text)), _) => Err(Error::malformed(printable(&text))),
             (Err(_), _) => Err(Error::malformed("it is not of the form that EC2 documents")),
         };
         let ended = if result.is_ok() { "done" } else { "failed" };
         log::debug!("{action} {ended} after {} ms", begun.elapsed().as_millis());
+        if matches!(&result, Err(Error { kind: Kind::NotYet(_), .. })) {
+            // They may be what is not known everywhere yet, or no more.
+            self.keys.invalidate();
+        }
         result
     }
 }
@@ -277,24 +338,27 @@ fn describe_request(targets: &[&Target]) -> DescribeAddressesRequest {
     }
 }
 
-fn associate_request(address: &Address, destination: &Destination, reassociate: bool) -> AssociateAddressRequest {
-    let vpc = address.allocation.is_some();
+fn associate_request(name: &Name, destination: &Destination, reassociate: bool) -> AssociateAddressRequest {
+    let (allocation_id, public_ip) = match name {
+        Name::Allocation(id) => (Some(id.to_string()), None),
+        Name::Address(address) => (None, Some(address.to_string())),
+    };
     AssociateAddressRequest {
-        allocation_id: address.allocation.as_ref().map(ToString::to_string),
-        public_ip: (!vpc).then(|| address.public.to_string()),
+        // Where addresses have no allocation ids, the word is not known.
+        allow_reassociation: allocation_id.is_some().then_some(reassociate),
+        allocation_id,
+        public_ip,
         instance_id: destination.interface.is_none().then(|| destination.instance.to_string()),
         network_interface_id: destination.interface.as_ref().map(ToString::to_string),
         private_ip_address: destination.private.map(|private| private.to_string()),
-        allow_reassociation: vpc.then_some(reassociate),
         ..Default::default()
     }
 }
 
-fn disassociate_request(address: &Address, association: &Association) -> DisassociateAddressRequest {
-    DisassociateAddressRequest {
-        association_id: association.id.as_ref().map(ToString::to_string),
-        public_ip: association.id.is_none().then(|| address.public.to_string()),
-        ..Default::default()
+fn disassociate_request(tie: &Tie) -> DisassociateAddressRequest {
+    match tie {
+        Tie::Association(id) => DisassociateAddressRequest { association_id: Some(id.to_string()), ..Default::default() },
+        Tie::Address(address) => DisassociateAddressRequest { public_ip: Some(address.to_string()), ..Default::default() },
     }
 }
 

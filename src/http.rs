@@ -23,20 +23,21 @@ pub struct Answer {
 
 /// Why nothing came back.
 #[derive(Debug)]
-pub enum Error {
-    /// There was no connection, so the peer has not seen the request.
-    Unsent(String),
+pub struct Error {
     /// The peer may have seen the request, and may have done what it asks.
-    Ambiguous(String),
+    pub is_sent: bool,
+    /// The time was over.
+    pub is_timeout: bool,
+    text: String,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsent(text) | Self::Ambiguous(text) => f.write_str(text),
-        }
+        f.write_str(&self.text)
     }
 }
+
+impl std::error::Error for Error {}
 
 /// What every client here has in common: it follows no redirect and takes no proxy from the environment.
 pub fn client(connect_limit: Duration) -> ClientBuilder {
@@ -51,16 +52,16 @@ pub fn client(connect_limit: Duration) -> ClientBuilder {
 
 /// Makes one request. Name look-up, connection, TLS and body are all done within `limit`, or it is an error.
 pub async fn exchange(request: RequestBuilder, limit: Duration) -> Result<Answer, Error> {
-    let told = |error: &reqwest::Error| {
-        let text = reason(error, limit);
-        if error.is_connect() || error.is_builder() { Error::Unsent(text) } else { Error::Ambiguous(text) }
-    };
-    let mut response = request.timeout(limit).send().await.map_err(|error| told(&error))?;
+    let (client, request) = request.timeout(limit).build_split();
+    let request = request.map_err(|error| reason(&error, "the URL that is configured", limit))?;
+    let host = request.url().host_str().unwrap_or_default().to_owned();
+    let failed = |error: reqwest::Error| reason(&error, &host, limit);
+    let mut response = client.execute(request).await.map_err(failed)?;
     let date = response.headers().get("date").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| told(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > LIMIT {
-            return Err(Error::Ambiguous("the answer is larger than 256 KiB".to_owned()));
+            return Err(Error { is_sent: true, is_timeout: false, text: "the answer is larger than 256 KiB".to_owned() });
         }
         body.extend_from_slice(&chunk);
     }
@@ -68,19 +69,22 @@ pub async fn exchange(request: RequestBuilder, limit: Duration) -> Result<Answer
 }
 
 /// The cause at the bottom of the chain: reqwest's own words only say that a request failed.
-fn reason(error: &reqwest::Error, limit: Duration) -> String {
-    let host = error.url().and_then(|url| Some(url.host_str()?.to_owned())).unwrap_or_default();
-    if error.is_timeout() {
-        let what = if error.is_connect() { "no connection to" } else { "no answer from" };
-        let limit = if error.is_connect() { String::new() } else { format!(" within {} ms", limit.as_millis()) };
-        return format!("{what} {host}{limit}");
-    }
-    let mut cause: &(dyn std::error::Error + 'static) = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let cause = handshake(error).and_then(flaw).map_or_else(|| printable(&cause.to_string()), str::to_owned);
-    if error.is_connect() { format!("no connection to {host}: {cause}") } else { format!("broken answer from {host}: {cause}") }
+fn reason(error: &reqwest::Error, host: &str, limit: Duration) -> Error {
+    let is_sent = !(error.is_connect() || error.is_builder());
+    let is_timeout = error.is_timeout();
+    let text = if is_timeout && is_sent {
+        format!("no answer from {host} within {} ms", limit.as_millis())
+    } else if is_timeout {
+        format!("no connection to {host}")
+    } else {
+        let mut cause: &(dyn std::error::Error + 'static) = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        let cause = handshake(error).and_then(flaw).map_or_else(|| printable(&cause.to_string()), str::to_owned);
+        if is_sent { format!("broken answer from {host}: {cause}") } else { format!("no connection to {host}: {cause}") }
+    };
+    Error { is_sent, is_timeout, text }
 }
 
 /// The error of TLS in the chain. An `io::Error` passes over what it wraps when it is asked for its source.

@@ -182,11 +182,14 @@ impl fmt::Display for NotAnId {
     }
 }
 
-/// EC2's ids are a prefix and 8 or 17 hexadecimal digits
-/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html>); what lies between is let through.
+/// How long what follows an id's prefix may be. EC2 has had 8 digits and has 17
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html>).
+const LONGEST_ID: usize = 64;
+
+/// Ids are opaque: AWS has lengthened them once, and Eucalyptus writes capitals. What is let through is fit for a log and a header.
 fn check_id(prefix: &'static str, text: &str) -> Result<(), NotAnId> {
-    let digits = text.strip_prefix(prefix).unwrap_or_default();
-    if (8..=17).contains(&digits.len()) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    let rest = text.strip_prefix(prefix).unwrap_or_default();
+    if (1..=LONGEST_ID).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
         Ok(())
     } else {
         Err(NotAnId { kind: prefix, text: shown(text) })
@@ -319,13 +322,13 @@ mod tests {
             ("224.0.0.1", "can never be"),
             ("255.255.255.255", "can never be"),
             ("2001:db8::1", "IPv6"),
-            ("eipalloc-0123", "is not an allocation id"),
+            ("eipalloc-", "is not an allocation id"),
             ("eipassoc-0123456789abcdef0", "not an IPv4 address"),
             ("203.0.113.25@", "has no private address after the @"),
             ("203.0.113.25@10.0.0", "has no private address after the @"),
             ("203.0.113.25@10.0.0.256", "has no private address after the @"),
             ("203.0.113.25@127.0.0.1", "has no private address after the @"),
-            ("203.0.113.25@eni-12", "has no interface id after the @"),
+            ("203.0.113.25@eni-", "has no interface id after the @"),
             ("203.0.113.25@../eth0", "has no interface's name after the @"),
             ("203.0.113.25@..", "has no private address after the @"),
             ("203.0.113.25@eth0@eth1", "has no interface's name after the @"),
@@ -361,16 +364,19 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_a_prefix_and_hexadecimal_digits() {
-        for good in ["i-12345678", "i-0123456789abcdef0"] {
+    fn ids_are_a_prefix_and_letters_and_digits() {
+        let longest = format!("i-{}", "a".repeat(64));
+        for good in ["i-12345678", "i-0123456789abcdef0", "i-3F2A0B1C", "i-1", &longest] {
             assert_eq!(good.parse::<InstanceId>().unwrap().to_string(), good);
         }
+        let too_long = format!("{longest}a");
         for bad in [
             "",
             "i-",
-            "i-1234567",
-            "i-0123456789abcdef01",
-            "i-0123456789ABCDEF0",
+            &too_long,
+            "i-1234-5678",
+            "i-1234\u{e9}",
+            "i-\"1\"",
             "i-12345678 running OK",
             "i-12345678\n",
             "eni-12345678",

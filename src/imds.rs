@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, Url};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use crate::deadline::Deadline;
 use crate::http::{self, Answer};
 use crate::ids::Mac;
-use crate::retry::{self, Deadline, Pace, Transient};
 
 /// The service is on the machine's own host: it answers at once or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_millis(500);
@@ -23,23 +23,26 @@ const TOKEN_LIFE: &str = "600";
 pub enum Error {
     /// The service has no such fact.
     Absent(String),
+    /// The service does not accept a token that it has just given, which it may within a minute.
+    NotYet(String),
     /// The service refuses to tell, or tells nonsense.
     Refused(String),
     /// The service did not answer, or not well.
-    Unavailable(String),
+    Unavailable {
+        /// The reason.
+        text: String,
+        /// The deadline left it less than its full time, in which there was no answer.
+        is_cut_short: bool,
+    },
 }
+
+impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent(text) | Self::Refused(text) | Self::Unavailable(text) => f.write_str(text),
+            Self::Absent(text) | Self::NotYet(text) | Self::Refused(text) | Self::Unavailable { text, .. } => f.write_str(text),
         }
-    }
-}
-
-impl Transient for Error {
-    fn pace(&self) -> Option<Pace> {
-        matches!(self, Self::Unavailable(_)).then_some(Pace::Brisk)
     }
 }
 
@@ -48,24 +51,24 @@ pub struct Imds {
     base: Url,
     http: Client,
     deadline: Deadline,
-    /// When a question that failed is asked no more.
-    patience: Deadline,
-    /// `None` inside where the service knows no tokens.
-    token: OnceCell<Option<Zeroizing<String>>>,
+    token: Mutex<Token>,
+}
+
+/// What the service wants to see with each question.
+#[derive(Clone)]
+enum Token {
+    Unknown,
+    Known(Zeroizing<String>),
+    /// The service knows no tokens.
+    None,
 }
 
 impl Imds {
-    /// The service at `base`; nothing is sent yet. Every question is tried until `deadline`.
+    /// The service at `base`; nothing is sent yet. No question takes longer than `deadline`.
     pub fn new(base: Url, deadline: Deadline) -> anyhow::Result<Self> {
         // The service speaks plain HTTP, so the client is built without root certificates.
         let http = http::client(CONNECT_LIMIT).tls_certs_only([]).build()?;
-        Ok(Self { base, http, deadline, patience: deadline, token: OnceCell::new() })
-    }
-
-    /// The same service, with each question asked once.
-    #[must_use]
-    pub fn once(self) -> Self {
-        Self { patience: Deadline::after(Duration::ZERO), ..self }
+        Ok(Self { base, http, deadline, token: Mutex::new(Token::Unknown) })
     }
 
     /// This instance's id.
@@ -110,54 +113,82 @@ impl Imds {
     }
 
     async fn fact(&self, path: &str) -> Result<String, Error> {
-        retry::until(self.patience, "metadata service", async || {
-            let token = self.token.get_or_try_init(|| self.fetch_token()).await?;
-            let mut request = self.http.get(self.url(path));
-            if let Some(token) = token {
-                request = request.header("X-aws-ec2-metadata-token", token.as_str());
-            }
-            let answer = self.exchange(request, path).await?;
-            match answer.status {
-                StatusCode::OK => text(answer, path),
-                StatusCode::NOT_FOUND => Err(Error::Absent(format!("the metadata service knows no {path}"))),
-                status => Err(self.refusal(status, path)),
-            }
-        })
-        .await
+        match self.ask(path).await {
+            // The token's life may be over, so that a new one helps.
+            Err(Error::NotYet(_)) => self.ask(path).await,
+            result => result,
+        }
     }
 
-    async fn fetch_token(&self) -> Result<Option<Zeroizing<String>>, Error> {
+    async fn ask(&self, path: &str) -> Result<String, Error> {
+        let token = self.token().await?;
+        let mut request = self.http.get(self.url(path));
+        if let Token::Known(token) = &token {
+            request = request.header("X-aws-ec2-metadata-token", token.as_str());
+        }
+        let answer = self.exchange(request, path).await?;
+        match answer.status {
+            StatusCode::OK => text(answer, path),
+            StatusCode::NOT_FOUND => Err(Error::Absent(format!("the metadata service knows no {path}"))),
+            StatusCode::UNAUTHORIZED if matches!(token, Token::Known(_)) => {
+                *self.token.lock().await = Token::Unknown;
+                Err(Error::NotYet(self.answers(StatusCode::UNAUTHORIZED, path)))
+            }
+            status => Err(self.refusal(status, path)),
+        }
+    }
+
+    /// The token, fetched once for all questions.
+    async fn token(&self) -> Result<Token, Error> {
+        let mut token = self.token.lock().await;
+        if matches!(*token, Token::Unknown) {
+            *token = self.fetch_token().await?;
+        }
+        Ok(token.clone())
+    }
+
+    async fn fetch_token(&self) -> Result<Token, Error> {
         let path = "api/token";
         let request = self.http.put(self.url(path)).header("X-aws-ec2-metadata-token-ttl-seconds", TOKEN_LIFE);
         let answer = self.exchange(request, path).await?;
         match answer.status {
-            StatusCode::OK => text(answer, path).map(Zeroizing::new).map(Some),
+            StatusCode::OK => text(answer, path).map(Zeroizing::new).map(Token::Known),
             // Only a service that does not know tokens is asked without one (old Eucalyptus and OpenStack). After a refusal
             // that would hand the questions to whoever can forge one.
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Token::None),
             status => Err(self.refusal(status, path)),
         }
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Answer, Error> {
         let limit = ATTEMPT_LIMIT.min(self.deadline.left());
-        http::exchange(request, limit)
-            .await
-            .map_err(|error| Error::Unavailable(format!("cannot read {path} from the metadata service at {}: {error}", self.base)))
+        http::exchange(request, limit).await.map_err(|error| Error::Unavailable {
+            text: format!("cannot read {path} from the metadata service at {}: {error}", self.base),
+            is_cut_short: error.is_timeout && limit < ATTEMPT_LIMIT,
+        })
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}/latest/{path}", self.base.as_str().trim_end_matches('/'))
     }
 
+    fn answers(&self, status: StatusCode, path: &str) -> String {
+        format!("the metadata service at {} answers {} to {path}", self.base, status.as_u16())
+    }
+
     fn refusal(&self, status: StatusCode, path: &str) -> Error {
-        let text = format!("the metadata service at {} answers {} to {path}", self.base, status.as_u16());
+        let text = self.answers(status, path);
         match status {
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Error::Unavailable(text),
+            StatusCode::TOO_MANY_REQUESTS => unavailable(text),
+            status if status.is_server_error() => unavailable(text),
             StatusCode::FORBIDDEN => Error::Refused(format!("{text}; is it switched off for this instance?")),
             _ => Error::Refused(text),
         }
     }
+}
+
+fn unavailable(text: String) -> Error {
+    Error::Unavailable { text, is_cut_short: false }
 }
 
 fn text(answer: Answer, path: &str) -> Result<String, Error> {
@@ -165,7 +196,7 @@ fn text(answer: Answer, path: &str) -> Result<String, Error> {
     let text = str::from_utf8(&body).unwrap_or_default().trim().to_owned();
     // It is not shown: it may be a token.
     if text.is_empty() || (path == "api/token" && !text.bytes().all(|b| b.is_ascii_graphic())) {
-        return Err(Error::Unavailable(format!("the metadata service's answer to {path} cannot be read: it is empty or no plain text")));
+        return Err(unavailable(format!("the metadata service's answer to {path} cannot be read: it is empty or no plain text")));
     }
     Ok(text)
 }

@@ -1,5 +1,6 @@
 //! Which instance, in which region, am I?
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -9,18 +10,74 @@ use crate::config::{FILE, below};
 use crate::file;
 use crate::ids::{InstanceId, RegionName};
 use crate::imds::{self, Imds};
+use crate::retry::{Pace, Transient};
 
 /// Where the hardware of a Nitro instance carries its id
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html>).
 const ASSET_TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
 
-/// Why it is not known, in one line.
+/// Why it is not known. Each holds one line with the remedy.
 #[derive(Debug)]
-pub struct Error(pub String);
+pub enum Error {
+    /// What is configured about it is wrong.
+    Unfit(String),
+    /// Asking again does not help.
+    Final(String),
+    /// The metadata service does not know it, which it may within a minute.
+    NotYet(String),
+    /// The metadata service did not answer, or not well.
+    Unavailable {
+        /// The reason.
+        text: String,
+        /// The deadline left it less than its full time, in which there was no answer.
+        is_cut_short: bool,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfit(text) | Self::Final(text) | Self::NotYet(text) | Self::Unavailable { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
 
 impl From<imds::Error> for Error {
     fn from(error: imds::Error) -> Self {
-        Self(format!("{error}; set MY_ID and AWS_REGION in {FILE} to do without it"))
+        match error {
+            imds::Error::Absent(text) | imds::Error::NotYet(text) => Self::NotYet(text),
+            imds::Error::Refused(text) => Self::Final(text),
+            imds::Error::Unavailable { text, is_cut_short } => Self::Unavailable { text, is_cut_short },
+        }
+    }
+}
+
+impl Transient for Error {
+    fn pace(&self) -> Option<Pace> {
+        match self {
+            Self::Unfit(_) | Self::Final(_) => None,
+            Self::NotYet(_) => Some(Pace::Refused),
+            Self::Unavailable { .. } => Some(Pace::Brisk),
+        }
+    }
+
+    fn is_cut_short(&self) -> bool {
+        matches!(self, Self::Unavailable { is_cut_short: true, .. })
+    }
+}
+
+impl Error {
+    /// The same, with what makes the question needless.
+    fn or_configure(self) -> Self {
+        let advise = |text| format!("{text}; set MY_ID and AWS_REGION in {FILE} to do without it");
+        match self {
+            Self::Unfit(text) => Self::Unfit(text),
+            Self::Final(text) => Self::Final(advise(text)),
+            Self::NotYet(text) => Self::NotYet(advise(text)),
+            Self::Unavailable { text, is_cut_short } => Self::Unavailable { text: advise(text), is_cut_short },
+        }
     }
 }
 
@@ -29,43 +86,40 @@ pub struct Identity {
     configured: Option<InstanceId>,
     root: PathBuf,
     imds: Rc<Imds>,
-    told: OnceCell<Result<InstanceId, String>>,
+    found: OnceCell<InstanceId>,
 }
 
 impl Identity {
     /// Nothing is asked yet. The hardware's id is looked for below `root`.
     #[must_use]
     pub fn new(configured: Option<InstanceId>, root: &Path, imds: Rc<Imds>) -> Self {
-        Self { configured, root: root.to_owned(), imds, told: OnceCell::new() }
+        Self { configured, root: root.to_owned(), imds, found: OnceCell::new() }
     }
 
-    /// The configured id, or the hardware's, which costs no network, or the metadata service's. The error is one line with the
-    /// remedy.
-    pub async fn id(&self) -> Result<InstanceId, String> {
-        self.told.get_or_init(|| self.find()).await.clone()
+    /// The configured id, or the hardware's, which costs no network, or the metadata service's.
+    pub async fn id(&self) -> Result<InstanceId, Error> {
+        self.found.get_or_try_init(|| self.find()).await.cloned()
     }
 
     /// The id, where it has been found out.
     #[must_use]
     pub fn known(&self) -> Option<InstanceId> {
-        self.told.get()?.clone().ok()
+        self.found.get().cloned()
     }
 
-    async fn find(&self) -> Result<InstanceId, String> {
+    async fn find(&self) -> Result<InstanceId, Error> {
         if let Some(id) = self.configured.clone().or_else(|| asset_tag(&self.root)) {
             return Ok(id);
         }
-        let told = self.imds.instance_id().await.map_err(|error| Error::from(error).0)?;
-        told.parse().map_err(|error| format!("the metadata service's instance id cannot be read: {error}"))
+        let id = self.imds.instance_id().await.map_err(|error| Error::from(error).or_configure())?;
+        id.parse().map_err(|error| Error::Final(format!("the metadata service's instance id cannot be read: {error}")))
     }
 }
 
-/// The region: the configured one, else the one this instance is in.
-pub async fn locate(configured: Option<RegionName>, imds: &Imds) -> Result<RegionName, Error> {
-    match configured {
-        Some(region) => Ok(region),
-        None => imds.region().await?.parse().map_err(|what| Error(format!("the metadata service's region cannot be read: {what}"))),
-    }
+/// The region this instance is in.
+pub async fn region(imds: &Imds) -> Result<RegionName, Error> {
+    let region = imds.region().await.map_err(|error| Error::from(error).or_configure())?;
+    region.parse().map_err(|what| Error::Final(format!("the metadata service's region cannot be read: {what}")))
 }
 
 /// The id that the firmware holds, where it does.

@@ -6,8 +6,9 @@ mod document;
 use std::process::ExitCode;
 
 use crate::cli::{Action, Misuse};
-use crate::command::{Done, Trouble};
-use crate::plan::Outcome;
+use crate::run::Done;
+use crate::session::SetupError;
+use crate::takeover::Outcome;
 
 const NAME: &str = "elastic-ip remapper";
 
@@ -94,36 +95,37 @@ pub fn misuse(misuse: Misuse) -> Report {
 
 /// A status, for machines: the same but for stdout.
 #[must_use]
-pub fn status_document(done: Result<Done, Trouble>) -> Report {
+pub fn status_document(done: Result<Done, SetupError>) -> Report {
     let stdout = done.as_ref().map_or_else(|_| document::of_nothing(), document::of);
     Report { stdout, ..report(Action::Status, done) }
 }
 
 /// What a question was answered, for stdout, or why it cannot be.
 #[must_use]
-pub fn answered(answer: Result<(String, bool), Trouble>) -> Report {
+pub fn answered(answer: Result<(String, bool), SetupError>) -> Report {
     match answer {
         Ok((stdout, true)) => Report::new(stdout, vec![], ActionCode::Done),
         Ok((stdout, false)) => Report::new(stdout, vec![], ActionCode::Failed),
-        Err(trouble) => troubled(Action::Start, trouble),
+        Err(error) => errord(Action::Start, error),
     }
 }
 
 /// A call that was understood.
 #[must_use]
-pub fn report(action: Action, done: Result<Done, Trouble>) -> Report {
+pub fn report(action: Action, done: Result<Done, SetupError>) -> Report {
     match done {
         Ok(done) if action == Action::Status => status(&done),
         Ok(done) => acted(action, &done),
-        Err(trouble) => troubled(action, trouble),
+        Err(error) => errord(action, error),
     }
 }
 
-fn troubled(action: Action, trouble: Trouble) -> Report {
-    let (stdout, complaint, code) = match trouble {
-        Trouble::NotConfigured(line) => (String::new(), line, ActionCode::NotConfigured),
-        Trouble::NotAllowed(line) => (String::new(), line, ActionCode::NotAllowed),
-        Trouble::NoCredentials => (
+fn errord(action: Action, error: SetupError) -> Report {
+    let (stdout, complaint, code) = match error {
+        SetupError::NotConfigured(line) => (String::new(), line, ActionCode::NotConfigured),
+        SetupError::NotAllowed(line) => (String::new(), line, ActionCode::NotAllowed),
+        SetupError::Unavailable(line) => (String::new(), line, ActionCode::Failed),
+        SetupError::NoCredentials => (
             format!("{NAME}: cannot find ~/.awssecret or /root/.awssecret\n"),
             "no credentials in any place: give the instance a role, or put access key id and secret key on two lines of \
              /root/.awssecret and run: chmod 600 /root/.awssecret"
@@ -145,7 +147,7 @@ fn status(done: &Done) -> Report {
     let mut code = StatusCode::Running;
     for (target, outcome) in &done.outcomes {
         let (has, this) = match outcome {
-            Ok(Outcome::Mine) => ("I have", StatusCode::Running),
+            Ok(Outcome::Held) => ("I have", StatusCode::Running),
             Ok(Outcome::HandedOver) => {
                 notes.push(format!("{target}: stopped here, and left with this instance until a peer takes it"));
                 ("I have", StatusCode::Stopped)
@@ -179,12 +181,12 @@ fn acted(action: Action, done: &Done) -> Report {
     for (target, outcome) in &done.outcomes {
         let name = &target.name;
         let line = match outcome {
-            Ok(Outcome::Rehearsed) => continue,
-            Ok(Outcome::Mine) if starting => format!("IP {name} associated with {me}"),
-            Ok(Outcome::Mine) => format!("I have {name}"),
+            Ok(Outcome::DryRun) => continue,
+            Ok(Outcome::Held) if starting => format!("IP {name} associated with {me}"),
+            Ok(Outcome::Held) => format!("I have {name}"),
             Ok(Outcome::HandedOver) if action != Action::Stop => format!("I have {name}"),
             Ok(Outcome::Released | Outcome::HandedOver) => format!("IP {name} disowned"),
-            Ok(Outcome::NotMine) => format!("I do not have {name}"),
+            Ok(Outcome::NotHeld) => format!("I do not have {name}"),
             Err(why) => {
                 code = ActionCode::Failed;
                 complaints.push(format!("{target}: {why}"));

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use elastic_ip::{check, cli, command, journal, lsb, ocf, policy, process};
+use elastic_ip::{check, cli, config, journal, lsb, ocf, policy, process, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let report = if is_agent {
         journal::open(false);
         process::harden();
-        ocf::run(arguments, &|name| env::var(name).ok())
+        ocf::run(arguments, &config::environment)
     } else {
         let parsed = cli::parse(arguments);
         journal::open(parsed.as_ref().is_ok_and(cli::Call::verbose));
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
 fn answer(call: cli::Call) -> lsb::Report {
     use cli::Call;
     match call {
-        Call::Act(invocation) if invocation.json => lsb::status_document(command::run(&invocation)),
-        Call::Act(invocation) => lsb::report(invocation.action, command::run(&invocation)),
+        Call::Act(invocation) if invocation.json => lsb::status_document(run::run(&invocation)),
+        Call::Act(invocation) => lsb::report(invocation.action, run::run(&invocation)),
         Call::Check(question) => {
             let check = check::run(&question);
             let stdout = if question.json { check.document() } else { check.table(style()) };

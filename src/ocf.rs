@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use crate::cli::{self, Action, Call, Invocation, Misuse};
-use crate::command::{self, Done, Trouble};
 use crate::config::{Environment, Setting};
 use crate::lsb::{self, Report};
-use crate::plan::Outcome;
+use crate::run::{self, Done};
+use crate::session::SetupError;
+use crate::takeover::Outcome;
 
 /// The folder of every OCF agent, from its root on.
 const AGENTS: &str = "/ocf/resource.d/";
@@ -104,21 +105,21 @@ pub fn run(arguments: Vec<OsString>, environment: Environment) -> Report {
         Err(Without::Wrong(code, line)) => return Report::new(String::new(), vec![line], code),
     };
     if operation == (Operation::Validate { deep: false }) {
-        return validated(command::validate(&invocation));
+        return validated(run::validate(&invocation));
     }
-    let done = command::run(&invocation);
+    let done = run::run(&invocation);
     let code = judge(operation, &done);
     let report = lsb::report(operation.action(), done);
     let stdout = if matches!(operation, Operation::Validate { .. }) { String::new() } else { report.stdout };
     Report { stdout, code: code.into(), ..report }
 }
 
-fn validated(validated: Result<(), Trouble>) -> Report {
+fn validated(validated: Result<(), SetupError>) -> Report {
     match validated {
         Ok(()) => Report::new(String::new(), vec![], Code::Success),
-        Err(trouble) => {
-            let code = troubled(&trouble);
-            Report { stdout: String::new(), code: code.into(), ..lsb::report(Action::Status, Err(trouble)) }
+        Err(error) => {
+            let code = errord(&error);
+            Report { stdout: String::new(), code: code.into(), ..lsb::report(Action::Status, Err(error)) }
         }
     }
 }
@@ -185,33 +186,34 @@ fn milliseconds(environment: Environment, name: &str) -> Option<Duration> {
     (value > 0).then(|| Duration::from_millis(value))
 }
 
-fn judge(operation: Operation, done: &Result<Done, Trouble>) -> Code {
+fn judge(operation: Operation, done: &Result<Done, SetupError>) -> Code {
     let unknown = match operation {
         Operation::Monitor { repeated: true } => Code::Degraded,
         _ => Code::Failed,
     };
     let done = match (done, operation) {
         (Ok(done), _) => done,
-        // To Pacemaker any other code would be a reason to stop it, which could not be done for the same trouble.
+        // To Pacemaker any other code would be a reason to stop it, which could not be done for the same error.
         (Err(_), Operation::Monitor { repeated: true }) => return Code::Degraded,
-        (Err(trouble), _) => return troubled(trouble),
+        (Err(error), _) => return errord(error),
     };
     let mut outcomes = done.outcomes.iter().map(|(_, outcome)| outcome);
     if outcomes.clone().any(Result::is_err) {
         return unknown;
     }
     match operation {
-        Operation::Monitor { .. } if !outcomes.all(|outcome| matches!(outcome, Ok(Outcome::Mine))) => Code::NotRunning,
+        Operation::Monitor { .. } if !outcomes.all(|outcome| matches!(outcome, Ok(Outcome::Held))) => Code::NotRunning,
         _ => Code::Success,
     }
 }
 
 /// What is wrong with this node's file or its keys need not be wrong with the peer's: with [`Code::NotConfigured`], Pacemaker
 /// would end the resource on both.
-fn troubled(trouble: &Trouble) -> Code {
-    match trouble {
-        Trouble::NotConfigured(_) | Trouble::NoCredentials => Code::NotInstalled,
-        Trouble::NotAllowed(_) => Code::NotAllowed,
+fn errord(error: &SetupError) -> Code {
+    match error {
+        SetupError::NotConfigured(_) | SetupError::NoCredentials => Code::NotInstalled,
+        SetupError::NotAllowed(_) => Code::NotAllowed,
+        SetupError::Unavailable(_) => Code::Failed,
     }
 }
 

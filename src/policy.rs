@@ -1,53 +1,45 @@
 //! The IAM policy that the configured addresses need, and no more
 //! (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>).
 
-use std::env;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::cli::Question;
-use crate::command::Trouble;
-use crate::config::Config;
-use crate::credentials::Places;
+use crate::config::{self, Config};
+use crate::deadline::Deadline;
 use crate::ids::{Name, RegionName, Target};
-use crate::imds::Imds;
-use crate::instance;
 use crate::partition::Partition;
-use crate::retry::Deadline;
+use crate::retry::Retry;
+use crate::session::{Session, SetupError};
 
 /// How long the metadata service may take to tell the region.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Prints the policy. The metadata service is asked only for a region that is needed and not configured.
-pub fn run(question: &Question) -> Result<String, Trouble> {
-    let environment = |name: &str| env::var(name).ok();
-    let config = Config::load(question.config.as_deref(), &question.root, question.targets.clone(), &[], &environment)?;
+pub fn run(question: &Question) -> Result<String, SetupError> {
+    let config = Config::load(question.config.as_deref(), &question.root, question.targets.clone(), &[], &config::environment)?;
     let Some(allocations) = allocations(&config.targets) else {
         log::info!("an address named by its allocation id (eipalloc-...) in ELASTIC_IP lets this policy name it");
         return Ok(print(&open()));
     };
-    let places = Places::new(&question.root, &environment);
     let region = match &config.region {
-        Some(region) => Some(region.clone()),
-        None => places.profile_region(&config.profile).map_err(Trouble::NotConfigured)?,
-    };
-    let region = match region {
-        Some(region) => region,
-        None => ask(&config).map_err(Trouble::NotConfigured)?,
+        Some(region) => region.clone(),
+        None => region(config, &question.root)?,
     };
     Ok(print(&narrow(&region, &allocations)))
 }
 
-/// The region that the metadata service tells. The error is one line with the remedy.
-fn ask(config: &Config) -> Result<RegionName, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
-    let region = runtime.block_on(async {
-        let imds = Imds::new(config.imds.clone(), Deadline::after(LIMIT)).map_err(|error| format!("{error:#}"))?;
-        instance::locate(None, &imds).await.map_err(|instance::Error(why)| why)
-    });
+/// The region that the profile or the metadata service tells.
+fn region(config: Config, root: &Path) -> Result<RegionName, SetupError> {
+    let retry = Retry::until(Deadline::after(LIMIT));
+    let session = Session::new(config, root, retry.deadline().clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| SetupError::NotConfigured(format!("cannot start: {error}")))?;
+    let region = runtime.block_on(retry.run("region", async || session.region().await));
     runtime.shutdown_background();
-    region
+    region.map(|(region, _)| region).map_err(|error| SetupError::NotConfigured(error.to_string()))
 }
 
 /// The allocation ids, if all are known: EC2 checks a change against the address's own id.

@@ -87,7 +87,7 @@ ok    route                          EC2 is reached without the address
 ok    may-describe                   allowed
 ok    may-associate 203.0.113.25     allowed
 ok    may-disassociate 203.0.113.25  allowed
-ok    marks 203.0.113.25             none
+ok    state 203.0.113.25             nothing is left to settle
 ok    manager                        Heartbeat ({root}/etc/ha.d/haresources) names elastic-ip
 ok    fingerprint                    {fingerprint}
 ready
@@ -115,7 +115,7 @@ fn a_check_changes_nothing_and_rehearses_each_change() {
         let all = ["AssociateAddress", "DescribeAddresses", "DisassociateAddress"];
         let expected = if owner.is_some() { &all[..] } else { &all[..2] };
         assert_eq!(rehearsed, expected);
-        assert!(!stage.has_mark("handed-over") && !stage.has_mark("stop-failed"));
+        assert!(!stage.path("run").exists());
     }
 }
 
@@ -213,19 +213,14 @@ fn each_fault_is_told_in_its_own_line_with_the_remedy() {
         ),
         ("no such interface", |s| s.configure(&format!("ELASTIC_IP={IP}@eth7")), "fail", "interface 203.0.113.25@eth7", &["metadata"]),
         ("it is here", |s| s.ec2.give(IP, ME), "warn", "route", &["only once the address is elsewhere", "; check again"]),
+        ("a failed stop", |s| s.remember("stop_failed", 0), "warn", "state 203.0.113.25", &["a stop failed", "; run start or stop again"]),
+        ("a handover", |s| s.remember("handed_over", 0), "warn", "state 203.0.113.25", &["until a peer takes it"]),
         (
-            "a failed stop",
-            |s| s.write("run/elastic-ip/203.0.113.25.stop-failed", ""),
+            "a damaged state",
+            |s| s.write("run/elastic-ip/203.0.113.25.json", "running OK"),
             "warn",
-            "marks 203.0.113.25",
-            &["a stop failed", "; run start or stop again"],
-        ),
-        (
-            "a handover",
-            |s| s.write("run/elastic-ip/203.0.113.25.handed-over", ""),
-            "warn",
-            "marks 203.0.113.25",
-            &["until a peer takes it"],
+            "state 203.0.113.25",
+            &["203.0.113.25.json", "is not whole", "; "],
         ),
         ("no manager", |s| s.remove(HARESOURCES), "warn", "manager", &["no cluster manager", "; "]),
         (
@@ -357,7 +352,7 @@ fn a_status_in_json_has_the_codes_of_a_status_and_no_word_for_heartbeat() {
         stage
     };
     let handed_over = at(Some(ME));
-    handed_over.write("run/elastic-ip/203.0.113.25.handed-over", "");
+    handed_over.remember("handed_over", 0);
     let unreached = at(Some(ME));
     unreached.configure(&format!("AWS_ENDPOINT_URL_EC2={NOBODY}\nSTATUS_TIMEOUT=0.3"));
     for (stage, all, one, code) in [

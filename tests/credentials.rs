@@ -11,8 +11,10 @@ use std::time::Duration;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use stage::{AWSSECRET, Call, KEY_ID, Metadata, SECRET, Stage};
+use wiremock::ResponseTemplate;
 
 const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
+const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
 const UNKNOWN: &str = "unknown\n";
 const NOWHERE: &str = "elastic-ip remapper: cannot find ~/.awssecret or /root/.awssecret\n";
 
@@ -92,7 +94,12 @@ fn a_place_that_aws_params_names_excludes_all_others() {
         call.run().says(RUNNING, 0);
         assert_eq!(signer(&stage), id, "{option}");
     }
-    for (option, named) in [("--role=none", "--role"), ("--profile=none", "--profile"), ("--secrets-file=/etc/none", "--secrets-file")] {
+    // A role may come by and by.
+    stage.configure("AWS_PARAMS='--region=eu-west-1 --role=none'\nSTART_TIMEOUT=0.3");
+    let ended = stage.run(["start"]);
+    ended.says(NOT_MAPPED, 1);
+    ended.complains_once_of(&["none", "--role"]);
+    for (option, named) in [("--profile=none", "--profile"), ("--secrets-file=/etc/none", "--secrets-file")] {
         stage.configure(&format!("AWS_PARAMS=\"--region=eu-west-1 {option}\""));
         let ended = stage.run(["start"]);
         ended.says("", 6);
@@ -284,14 +291,35 @@ fn half_a_pair_of_keys_is_refused() {
 }
 
 #[test]
-fn without_keys_anywhere_the_articles_line_is_said_at_once() {
+fn without_keys_anywhere_the_articles_line_is_said_and_by_a_start_not_at_once() {
     let (stage, metadata) = without_keys();
+    stage.configure("START_TIMEOUT=1");
     for (action, code) in [("start", 6), ("stop", 6), ("status", 4)] {
         let ended = stage.run([action]);
         ended.says(NOWHERE, code);
         assert!(ended.elapsed < Duration::from_secs(2), "{ended:?}");
+        assert_eq!(ended.stderr.contains("trying again"), action == "start", "{ended:?}");
     }
     assert!(metadata.asked().contains(&"GET /latest/meta-data/iam/security-credentials/".to_owned()));
+}
+
+#[test]
+fn a_start_waits_for_a_role_that_the_instance_is_about_to_have() {
+    let absent = || ResponseTemplate::new(404);
+    let untrusted = || ResponseTemplate::new(200).set_body_string("{\"Code\":\"AssumeRoleUnauthorizedAccess\"}");
+    for (fact, template) in [
+        ("", absent as fn() -> ResponseTemplate),
+        ("web", absent as fn() -> ResponseTemplate),
+        ("web", untrusted as fn() -> ResponseTemplate),
+    ] {
+        let (stage, metadata) = without_keys();
+        give_role(&metadata, "web", "ROLE");
+        metadata.answer_for(&format!("iam/security-credentials/{fact}"), Duration::from_millis(300), template());
+        let ended = stage.run(["start"]);
+        assert_eq!(ended.code(), 0, "{fact:?}: {ended:?}");
+        ended.tells(&["credentials: ", "trying again"]);
+        assert_eq!(signer(&stage), "ROLE");
+    }
 }
 
 #[test]

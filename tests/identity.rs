@@ -127,7 +127,9 @@ fn a_metadata_service_that_stumbles_is_asked_again() {
 
 #[test]
 fn a_metadata_service_that_refuses_is_not_asked_again() {
-    for (refusal, told) in [(401, "answers 401 to api/token"), (403, "is it switched off for this instance?")] {
+    for (refusal, told) in
+        [(400, "answers 400 to api/token"), (401, "answers 401 to api/token"), (403, "is it switched off for this instance?")]
+    {
         let metadata = Metadata::version_1(refusal);
         let stage = anonymous_with(&metadata);
         stage.configure("STATUS_TIMEOUT=5");
@@ -139,13 +141,51 @@ fn a_metadata_service_that_refuses_is_not_asked_again() {
 }
 
 #[test]
+fn a_metadata_service_that_does_not_know_a_fresh_token_everywhere_yet_is_asked_again() {
+    let metadata = Metadata::version_2();
+    metadata.tell("instance-id", ME);
+    metadata.answer_token_once(ResponseTemplate::new(200).set_body_string("another"));
+    let stage = anonymous_with(&metadata);
+    stage.configure("STATUS_TIMEOUT=5");
+    let ended = stage.run(["status"]);
+    ended.says(RUNNING, 0);
+    assert_eq!(metadata.asked(), ["PUT /latest/api/token", "GET /latest/meta-data/instance-id"].repeat(2));
+}
+
+#[test]
+fn a_metadata_service_that_goes_on_refusing_its_tokens_makes_the_status_unknown() {
+    let metadata = Metadata::version_2();
+    metadata.answer_instead("instance-id", ResponseTemplate::new(401));
+    let ended = anonymous_with(&metadata).run(["status"]);
+    ended.says(UNKNOWN, 4);
+    ended.tells(&["answers 401 to meta-data/instance-id"]);
+    // One new token is all that a status tries.
+    assert_eq!(metadata.asked(), ["PUT /latest/api/token", "GET /latest/meta-data/instance-id"].repeat(2));
+}
+
+#[test]
+fn an_id_is_a_prefix_and_up_to_64_letters_and_digits() {
+    // As Eucalyptus 3 writes them, and longer than any today.
+    let longest = format!("i-{}", "Z9".repeat(32));
+    for id in ["i-1", "i-3F2A0B1C", longest.as_str()] {
+        let metadata = Metadata::version_2();
+        metadata.tell("instance-id", id);
+        let stage = anonymous_with(&metadata);
+        stage.ec2.give(IP, id);
+        stage.run(["status"]).says(RUNNING, 0);
+        stage.run(["start"]).says(&format!("elastic-ip remapper: IP {IP} associated with {id}\n"), 0);
+    }
+}
+
+#[test]
 fn a_text_that_is_no_instance_id_is_not_believed() {
     for text in [
         "i-0aaaaaaaaaaaaaaaa running OK",
         "running",
         "<html>i-0aaaaaaaaaaaaaaaa</html>",
-        "i-0AAAAAAAAAAAAAAAA",
+        "i-0aaaaaaaaaaaaaaaa_",
         "i-",
+        "i-0123456789012345678901234567890123456789012345678901234567890123a",
         "\u{1b}[31mi-0a",
         " ",
         "eni-0aaaaaaaaaaaaaaaa",
@@ -258,7 +298,7 @@ fn a_region_of_the_metadata_service_that_is_none_is_not_believed() {
     }
 }
 
-// P4. Fails when the condition `here` of `is_mine` in src/plan.rs is removed.
+// P4. Fails when the condition `here` of `is_mine` in src/takeover.rs is removed.
 #[test]
 fn another_instance_with_a_like_id_is_not_me() {
     for other in ["i-0aaaaaaa", "i-0aaaaaaaaaaaaaaab"] {

@@ -5,7 +5,7 @@ mod stage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use stage::{Call, Ended, Fault, IP, ME, NOBODY, PEER, Stage};
+use stage::{Call, Ended, Fault, IP, LAG, ME, NOBODY, PEER, Stage};
 use xml::reader::{EventReader, XmlEvent};
 
 /// What a recurring operation brings.
@@ -104,7 +104,8 @@ fn a_handed_over_address_is_not_running_here() {
     }
     answers(&stage.operate("start", &hand_over), SUCCESS);
     answers(&stage.operate("monitor", REPEATED), SUCCESS);
-    assert_eq!(stage.ec2.changes(), [""; 0]);
+    assert_eq!(stage.ec2.changes(), ["AssociateAddress"]);
+    assert_eq!(stage.ec2.owner(IP).as_deref(), Some(ME));
 }
 
 #[test]
@@ -123,16 +124,18 @@ fn a_stop_that_leaves_the_address_for_the_peer_needs_no_ec2() {
         answers(&stage.operate("monitor", REPEATED), NOT_RUNNING);
         stage.ec2.give(IP, PEER);
         answers(&stage.operate("monitor", &[]), NOT_RUNNING);
-        assert!(!stage.has_mark("handed-over"));
+        stage.later(LAG);
+        answers(&stage.operate("monitor", &[]), NOT_RUNNING);
+        assert!(!stage.is_handed_over());
     }
 }
 
 #[test]
-fn a_stop_whose_handover_cannot_be_marked_has_failed() {
+fn a_stop_whose_handover_cannot_be_remembered_has_failed() {
     let stage = cut_off();
-    stage.write("marks", "");
-    stage.configure("STATE_DIR=/marks");
-    fails(&stage.operate("stop", &[("OCF_RESKEY_release_on_stop", "no")]), FAILED, &[IP, "the handover cannot be marked"]);
+    stage.write("state", "");
+    stage.configure("STATE_DIR=/state");
+    fails(&stage.operate("stop", &[("OCF_RESKEY_release_on_stop", "no")]), FAILED, &[IP, "the handover cannot be remembered"]);
 }
 
 #[test]

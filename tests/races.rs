@@ -148,7 +148,7 @@ fn a_call_that_is_ended_after_any_request_can_be_run_again() {
         assert!((0..5).any(|_| stage.run([action]).code() == 0), "{case}");
         let owner = (action != "stop").then_some(ME);
         assert_eq!(stage.ec2.owner(IP).as_deref(), owner, "{case}");
-        assert!(!stage.has_mark("stop-failed"), "{case}");
+        assert!(!stage.has_failed_stop(), "{case}");
         assert_eq!(stage.run(["status"]).code(), if owner.is_some() { 0 } else { 3 }, "{case}");
     });
 }

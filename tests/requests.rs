@@ -1,10 +1,12 @@
 //! What is sent to EC2: which calls, in which order, with which parameters.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
+
 mod stage;
 
 use std::collections::BTreeMap;
 
-use stage::{Answer, Fault, IP, KEY_ID, ME, PEER, Request, Stage, allocation, item};
+use stage::{Answer, Fault, IP, KEY_ID, ME, PEER, Request, STATE, Stage, allocation, item};
 
 fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -42,11 +44,74 @@ fn start_tells_ec2_when_it_may_not_take_a_held_address() {
 }
 
 #[test]
-fn a_held_address_that_may_not_be_taken_is_not_asked_for() {
+fn ec2_itself_refuses_a_held_address_that_may_not_be_taken_and_its_owner_is_named() {
+    for (name, calls) in [
+        (IP.to_owned(), ["DescribeAddresses", "AssociateAddress"]),
+        // With a known allocation id, EC2 is asked only for the owner's name.
+        (allocation(IP), ["AssociateAddress", "DescribeAddresses"]),
+    ] {
+        let stage = Stage::with_the_address_at_the_peer();
+        stage.configure(&format!("ALLOW_REASSOCIATION=no\nELASTIC_IP={name}"));
+        let ended = stage.run(["start"]);
+        ended.says(&format!("elastic-ip remapper: Could not map IP {name} to {ME}\n"), 1);
+        ended.complains_once_of(&[&name, PEER, "ALLOW_REASSOCIATION=no"]);
+        assert_eq!(stage.ec2.actions(), calls);
+        let associate = stage.ec2.requests().into_iter().find(|request| request.action == "AssociateAddress").unwrap();
+        assert_eq!(associate.parameters["AllowReassociation"], "false");
+        assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
+    }
+}
+
+#[test]
+fn with_a_known_allocation_id_the_associate_is_the_first_request() {
+    let associate = || {
+        let named = parameters(&[("AllocationId", &allocation(IP)), ("AllowReassociation", "true"), ("InstanceId", ME)]);
+        ("AssociateAddress".to_owned(), named)
+    };
+    let configured = Stage::with_the_address_at_the_peer();
+    configured.configure(&format!("ELASTIC_IP={}", allocation(IP)));
+    assert_eq!(configured.run(["start"]).code(), 0);
+    assert_eq!(sent(&configured), [associate()]);
+    // An earlier call of this node has seen it.
+    let remembered = Stage::with_the_address_at_the_peer();
+    for action in ["status", "start", "start"] {
+        remembered.run([action]);
+    }
+    assert_eq!(sent(&remembered), [describe(), associate(), associate()]);
+}
+
+#[test]
+fn an_allocation_id_that_ec2_does_not_know_any_more_is_asked_for() {
     let stage = Stage::with_the_address_at_the_peer();
-    stage.configure("ALLOW_REASSOCIATION=no");
+    stage.run(["status"]);
+    let text = std::fs::read_to_string(stage.path(STATE)).unwrap();
+    stage.write(STATE, text.replace(&allocation(IP), "eipalloc-00000000000009999"));
+    assert_eq!(stage.run(["start"]).code(), 0);
+    assert_eq!(stage.ec2.actions()[1..], ["AssociateAddress", "DescribeAddresses", "AssociateAddress"]);
+    assert_eq!(stage.state()["allocation"], allocation(IP));
+}
+
+#[test]
+fn stop_ends_the_association_that_it_remembers_in_one_request() {
+    let stage = Stage::with_the_address_at_the_peer();
     stage.run(["start"]);
-    assert_eq!(sent(&stage), [describe()]);
+    let association = stage.ec2.association(IP).unwrap();
+    stage.run(["stop"]).says(&format!("elastic-ip remapper: IP {IP} disowned\n"), 0);
+    assert_eq!(sent(&stage)[2..], [("DisassociateAddress".to_owned(), parameters(&[("AssociationId", &association)]))]);
+    assert_eq!(stage.ec2.owner(IP), None);
+}
+
+#[test]
+fn stop_looks_for_a_later_association_where_the_remembered_one_is_over() {
+    for (owner, line, ended) in [(PEER, "I do not have 203.0.113.25", 1), (ME, "IP 203.0.113.25 disowned", 2)] {
+        let stage = Stage::with_the_address_at_the_peer();
+        stage.run(["start"]);
+        stage.ec2.give(IP, owner);
+        stage.run(["stop"]).says(&format!("elastic-ip remapper: {line}\n"), 0);
+        let sent = ["DisassociateAddress", "DescribeAddresses", "DisassociateAddress"];
+        assert_eq!(stage.ec2.actions()[2..], sent[..=ended]);
+        assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER).filter(|_| owner == PEER));
+    }
 }
 
 #[test]
@@ -58,7 +123,7 @@ fn stop_disassociates_the_association_id_that_it_saw_and_never_the_address() {
     assert_eq!(stage.ec2.owner(IP), None);
 }
 
-// P1. Fails when the arm with `!is_mine` of `Release::next` in src/plan.rs is removed.
+// P1. Fails when the condition `is_here` of `Release::described` in src/takeover.rs is removed.
 #[test]
 fn stop_leaves_an_address_alone_that_is_not_this_instances() {
     for owner in [None, Some(PEER), Some("eni-0cccccccccccccccc"), Some("i-0aaaaaaa")] {
@@ -81,7 +146,8 @@ fn stop_succeeds_and_the_new_owner_keeps_the_address_when_a_peer_takes_it_betwee
     stage.ec2.answer_once("DescribeAddresses", Answer::addresses(&before));
     stage.ec2.give(IP, PEER);
     stage.run(["stop"]).says("elastic-ip remapper: I do not have 203.0.113.25\n", 0);
-    assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DisassociateAddress"]);
+    // What it was told to end is not there, so it asks whether it has another.
+    assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DisassociateAddress", "DescribeAddresses"]);
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
 }
 
@@ -97,19 +163,31 @@ fn status_and_what_reads_the_configuration_anew_only_describe() {
     }
 }
 
-// P7. Fails when the arm with `Take::Keep` of `Takeover::next` in src/plan.rs is removed.
+// P7. Fails when the filter in `State::associated`, or the assignment of `latest` in `State::released`, in src/takeover/state.rs is
+// removed.
 #[test]
-fn the_second_start_and_the_second_stop_change_nothing() {
-    let stage = Stage::with_the_address_at_the_peer();
-    for (action, code, changes) in [
-        ("start", 0, vec!["AssociateAddress"]),
-        ("start", 0, vec!["AssociateAddress"]),
-        ("restart", 0, vec!["AssociateAddress"]),
-        ("stop", 0, vec!["AssociateAddress", "DisassociateAddress"]),
-        ("stop", 0, vec!["AssociateAddress", "DisassociateAddress"]),
-    ] {
-        assert_eq!(stage.run([action]).code(), code, "{action}");
-        assert_eq!(stage.ec2.changes(), changes, "{action}");
+fn the_second_start_asks_ec2_for_what_is_so_already_and_the_second_stop_for_nothing() {
+    // AWS does not say whether an associate to where the address is already makes a new association.
+    for keeps in [false, true] {
+        let stage = Stage::with_the_address_at_the_peer();
+        if keeps {
+            stage.ec2.keep_associations();
+        }
+        let associate = "AssociateAddress";
+        let mut changes = Vec::new();
+        for (action, change, owner, status) in [
+            ("start", Some(associate), Some(ME), 0),
+            ("start", Some(associate), Some(ME), 0),
+            ("restart", Some(associate), Some(ME), 0),
+            ("stop", Some("DisassociateAddress"), None, 3),
+            ("stop", None, None, 3),
+        ] {
+            assert_eq!(stage.run([action]).code(), 0, "{action}");
+            changes.extend(change);
+            assert_eq!(stage.ec2.changes(), changes, "{action}");
+            assert_eq!(stage.ec2.owner(IP).as_deref(), owner, "{action}");
+            assert_eq!(stage.run(["status"]).code(), status, "{action}");
+        }
     }
 }
 
@@ -129,7 +207,7 @@ fn a_dry_run_tells_what_it_would_call_and_calls_nothing_that_changes_anything() 
     for (action, owner, told) in [
         ("start", PEER, vec!["would call AssociateAddress", PEER, ME]),
         ("restart", PEER, vec!["would call AssociateAddress", PEER, ME]),
-        ("start", ME, vec![]),
+        ("start", ME, vec!["would call AssociateAddress", ME]),
         ("stop", ME, vec!["would call DisassociateAddress", ME]),
         ("stop", PEER, vec![]),
     ] {

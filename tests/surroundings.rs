@@ -35,7 +35,7 @@ fn without_stdin_stdout_and_stderr_no_line_goes_into_a_connection() {
 }
 
 #[test]
-fn a_folder_of_marks_that_is_read_only_is_told_and_fails_no_call() {
+fn a_read_only_folder_of_the_state_is_told_and_fails_no_call() {
     let stage = Stage::with_the_address();
     stage.write("run/elastic-ip/keep", "");
     stage.ec2.answer("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
@@ -43,10 +43,12 @@ fn a_folder_of_marks_that_is_read_only_is_told_and_fails_no_call() {
     let line = format!("exec /usr/bin/unshare --map-root-user --mount /bin/sh -c '{}' sh \"$@\"", mount.replace('\'', "'\\''"));
     let call = |action| Call::by(&line, stage.root(), [action]);
     call("status").run().says(RUNNING, 0);
-    call("start").run().says(ASSOCIATED, 0);
+    let ended = call("start").run();
+    ended.says(ASSOCIATED, 0);
+    ended.tells(&["Read-only file system", "later calls do not know what this one did and saw"]);
     let ended = call("stop").run();
     ended.says(NOT_DISOWNED, 1);
-    ended.tells(&["the failed stop cannot be marked", "Read-only file system", "status may still call it running"]);
+    ended.tells(&["the failed stop cannot be remembered", "Read-only file system", "status may still call it running"]);
 }
 
 /// A limit that leaves too little ends the call with one plain end: never with `running`, never with a panic.

@@ -52,6 +52,7 @@ fn each_action_says_when_ec2_refuses() {
         ("force-reload", "", 1),
     ] {
         let stage = Stage::with_the_address();
+        stage.configure("START_TIMEOUT=1");
         stage.ec2.answer("", Answer::error(403, "UnauthorizedOperation"));
         stage.run([action]).says(stdout, code);
     }
@@ -67,6 +68,7 @@ fn a_stop_that_ec2_refuses_is_not_called_done() {
 #[test]
 fn a_start_that_ec2_refuses_is_not_called_done() {
     let stage = Stage::with_the_address_at_the_peer();
+    stage.configure("START_TIMEOUT=1");
     stage.ec2.answer("AssociateAddress", Answer::error(403, "UnauthorizedOperation"));
     stage.run(["start"]).says(NOT_MAPPED, 1);
 }
@@ -111,7 +113,7 @@ fn without_credentials_anywhere_it_says_the_articles_line() {
     for (action, code) in [("start", 6), ("stop", 6), ("restart", 6), ("try-restart", 6), ("force-reload", 6), ("status", 4)] {
         let stage = Stage::with_the_address();
         stage.remove(stage::AWSSECRET);
-        stage.configure(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}", metadata.url()));
+        stage.configure(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}\nSTART_TIMEOUT=0.3", metadata.url()));
         let ended = stage.run([action]);
         ended.says(line, code);
         ended.complains_once_of(&["/root/.awssecret", "chmod 600"]);

@@ -6,8 +6,9 @@ use super::{Fact, MEND, Verdict, permissions};
 use crate::config::Config;
 use crate::ec2::{Address, Ec2, Error, Owner};
 use crate::ids::{Destination, InstanceId};
+use crate::instance;
 use crate::interfaces::Interfaces;
-use crate::plan::is_mine;
+use crate::takeover::is_mine;
 
 /// What EC2 tells of the addresses, and what it allows.
 pub async fn ask(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces: &Interfaces) -> Vec<Fact> {
@@ -50,9 +51,9 @@ fn holder(config: &Config, address: &Result<Address, Error>, me: Option<&Instanc
     }
 }
 
-fn place(destination: &Result<Destination, String>, address: Option<&Address>, me: Option<&InstanceId>) -> Fact {
+fn place(destination: &Result<Destination, instance::Error>, address: Option<&Address>, me: Option<&InstanceId>) -> Fact {
     match destination {
-        Err(line) => Fact::message("interface", Verdict::Fail, line),
+        Err(error) => Fact::message("interface", Verdict::Fail, &error.to_string()),
         Ok(destination) if address.is_some_and(|address| is_here(address, me) && !is_mine(address, destination)) => Fact::warn(
             "interface",
             &format!("belongs on {destination}, but is elsewhere on this instance"),
@@ -68,10 +69,10 @@ fn place(destination: &Result<Destination, String>, address: Option<&Address>, m
 /// Whether this node reaches EC2 by another way than the address itself.
 fn independence(
     described: &[Result<Address, Error>],
-    destinations: &[Option<Result<Destination, String>>],
+    destinations: &[Option<Result<Destination, instance::Error>>],
     me: Option<&InstanceId>,
 ) -> Fact {
-    let is_here = |(address, destination): (&Address, &Option<Result<Destination, String>>)| {
+    let is_here = |(address, destination): (&Address, &Option<Result<Destination, instance::Error>>)| {
         is_here(address, me) || matches!(destination, Some(Ok(destination)) if is_mine(address, destination))
     };
     let mut known = described.iter().zip(destinations).filter_map(|(address, destination)| Some((address.as_ref().ok()?, destination)));

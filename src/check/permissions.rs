@@ -48,25 +48,25 @@ fn untried(name: &'static str) -> Fact {
 }
 
 async fn associate(ec2: &Ec2, config: &Config, interfaces: &Interfaces, address: &Address, destination: &Destination) -> Fact {
-    let mut answer = ec2.may_associate(address, destination, config.allow_reassociation).await;
+    let mut answer = ec2.may_associate(&address.name(), destination, config.allow_reassociation).await;
     // So EC2 refuses an instance that has several interfaces, and a start names the primary one then.
     if destination.interface.is_none()
         && answer.as_ref().is_err_and(|error| error.is_refusal("InvalidInstanceID"))
-        && let Ok(primary) = interfaces.primary().await
+        && let Ok(Some(primary)) = interfaces.primary().await
     {
         let destination = Destination { interface: Some(primary), ..destination.clone() };
-        answer = ec2.may_associate(address, &destination, config.allow_reassociation).await;
+        answer = ec2.may_associate(&address.name(), &destination, config.allow_reassociation).await;
     }
     judge(ASSOCIATE, Verdict::Fail, answer)
 }
 
 async fn disassociate(ec2: &Ec2, config: &Config, address: &Address) -> Fact {
-    let Some(held) = &address.association else {
+    let Some(tie) = address.tie() else {
         return Fact::ok(DISASSOCIATE, "not tried, for nobody has the address");
     };
-    // A handover needs it only where its mark cannot be written.
+    // A handover needs it only where it cannot be remembered.
     let refused = if config.release_on_stop { Verdict::Fail } else { Verdict::Warn };
-    judge(DISASSOCIATE, refused, ec2.may_disassociate(address, held).await)
+    judge(DISASSOCIATE, refused, ec2.may_disassociate(&tie).await)
 }
 
 fn judge(name: &'static str, refused: Verdict, answer: Result<(), Error>) -> Fact {

@@ -21,7 +21,10 @@ pub async fn fetch(imds: &Imds, named: Option<&str>) -> Result<AwsCredentials, E
         return Err(if named.is_some() { Error::Unfit(text) } else { Error::Unavailable(text) });
     }
     let text = imds.role_credentials(&role).await.map_err(|error| match (Error::from(error), named) {
-        (Error::Nowhere, Some(role)) => Error::Unfit(format!("the metadata service knows no role {role}; AWS_PARAMS names it with --role")),
+        (Error::Nowhere, Some(role)) => {
+            Error::NotYet(format!("the metadata service knows no role {role}; AWS_PARAMS names it with --role"))
+        }
+        (Error::Nowhere, None) => Error::NotYet(format!("the metadata service has no keys of the role {role}")),
         (error, _) => error,
     })?;
     parse(&role, &text)
@@ -35,7 +38,7 @@ fn parse(role: &str, text: &str) -> Result<AwsCredentials, Error> {
         _ => None,
     };
     if let Some(code) = field("Code").filter(|code| code.as_str() != "Success") {
-        return Err(Error::Unavailable(format!("{place} are not to be had: {}; check the role's trust policy", printable(&code))));
+        return Err(Error::NotYet(format!("{place} are not available: {}; check the role's trust policy", printable(&code))));
     }
     match (field("AccessKeyId"), field("SecretAccessKey")) {
         (Some(id), Some(secret)) => {

@@ -2,8 +2,8 @@
 
 use rusoto_ec2::{AssociateAddressRequest, DescribeAddressesRequest, DisassociateAddressRequest, Ec2 as _};
 
-use super::{Address, Association, Ec2, Error, Kind, Response, associate_request, describe_request, disassociate_request};
-use crate::ids::{Destination, Target};
+use super::{Ec2, Error, Kind, Response, Tie, associate_request, describe_request, disassociate_request};
+use crate::ids::{Destination, Name, Target};
 
 impl Ec2 {
     /// Whether an address may be asked for. Where this is not refused with EC2's word for it, the service does not know `DryRun`,
@@ -14,14 +14,14 @@ impl Ec2 {
     }
 
     /// Whether an address may be put there.
-    pub async fn may_associate(&self, address: &Address, destination: &Destination, reassociate: bool) -> Result<(), Error> {
-        let request = AssociateAddressRequest { dry_run: Some(true), ..associate_request(address, destination, reassociate) };
+    pub async fn may_associate(&self, name: &Name, destination: &Destination, reassociate: bool) -> Result<(), Error> {
+        let request = AssociateAddressRequest { dry_run: Some(true), ..associate_request(name, destination, reassociate) };
         judge(self.call("AssociateAddress", async |ec2| ec2.associate_address(request.clone()).await).await)
     }
 
     /// Whether an association may be ended.
-    pub async fn may_disassociate(&self, address: &Address, association: &Association) -> Result<(), Error> {
-        let request = DisassociateAddressRequest { dry_run: Some(true), ..disassociate_request(address, association) };
+    pub async fn may_disassociate(&self, tie: &Tie) -> Result<(), Error> {
+        let request = DisassociateAddressRequest { dry_run: Some(true), ..disassociate_request(tie) };
         judge(self.call("DisassociateAddress", async |ec2| ec2.disassociate_address(request.clone()).await).await)
     }
 }

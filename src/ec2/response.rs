@@ -54,26 +54,65 @@ fn refusal(action: &str, answer: &Answer, parts: &Parts) -> Error {
         Kind::Throttled
     } else if matches!(status, 500 | 502 | 503 | 504) {
         Kind::Ambiguous
+    } else if may_pass(code) {
+        Kind::NotYet(code.clone())
     } else {
         Kind::Refused(code.clone())
     };
     let mut text = format!("EC2 answers {status} to {action}");
-    for (mark, part) in [(": ", code), (": ", message)] {
-        if !part.is_empty() {
-            text.push_str(mark);
-            text.push_str(part.trim_end_matches('.'));
+    for part in [code, message].into_iter().filter(|part| !part.is_empty()) {
+        text.push_str(": ");
+        text.push_str(part.trim_end_matches('.'));
+    }
+    let advice = match skew {
+        Some(skew) => {
+            let direction = if skew > TimeDelta::zero() { "behind" } else { "ahead of" };
+            Some(format!("this machine's clock is {} s {direction} EC2's: set it", skew.num_seconds().abs()))
         }
-    }
-    if !request.is_empty() {
-        text.push_str(&format!(" (request {request})"));
-    }
-    if let Some(skew) = skew {
-        let direction = if skew > TimeDelta::zero() { "behind" } else { "ahead of" };
-        text.push_str(&format!("; this machine's clock is {} s {direction} EC2's: set it", skew.num_seconds().abs()));
-    } else if let Some(remedy) = remedy(action, code) {
-        text.push_str(&format!("; {remedy}"));
-    }
-    Error { kind, text }
+        None => remedy(action, code),
+    };
+    Error { request: request.clone(), advice: advice.unwrap_or_default(), ..Error::new(kind, text) }
+}
+
+/// Whether a minute may help: after a boot, a new key, a rotated role, an attached interface, a new policy or a new address, EC2
+/// refuses for a while what it then allows. Of AWS's list of codes
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>), these name who calls, whether it may, or what is
+/// acted on; not those that name a wrong parameter.
+fn may_pass(code: &str) -> bool {
+    matches!(
+        code,
+        // Who calls: the keys may be too new, or have been replaced.
+        "AuthFailure"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidAccessKeyId"
+            | "InvalidClientTokenId"
+            | "InvalidSecurityToken"
+            | "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "SignatureDoesNotMatch"
+            | "UnrecognizedClientException"
+            // Whether it may: a policy, an account or a region may be too new.
+            | "AccessDenied"
+            | "AccessDeniedException"
+            | "OptInRequired"
+            | "PendingVerification"
+            | "UnauthorizedOperation"
+            // What is acted on: it may be too new, or in between two states.
+            | "Gateway.NotAttached"
+            | "IncorrectInstanceState"
+            | "IncorrectState"
+            | "InvalidAddress.NotFound"
+            | "InvalidAddressID.NotFound"
+            | "InvalidAllocationID.NotFound"
+            | "InvalidInstanceID"
+            | "InvalidInstanceID.NotFound"
+            | "InvalidInterface.NotFound"
+            | "InvalidNetworkInterface.NotFound"
+            | "InvalidNetworkInterfaceID.NotFound"
+            | "InvalidNetworkInterfaceId.NotFound"
+            | "InvalidState"
+    )
 }
 
 fn is_throttle(code: &str) -> bool {
@@ -235,7 +274,7 @@ mod tests {
         for status in [500, 502, 503, 504] {
             assert_eq!(error(status, "InternalError"), Kind::Ambiguous);
         }
-        assert_eq!(error(403, "UnauthorizedOperation"), Kind::Refused("UnauthorizedOperation".to_owned()));
+        assert_eq!(error(403, "UnauthorizedOperation"), Kind::NotYet("UnauthorizedOperation".to_owned()));
         assert_eq!(check("DescribeAddresses", &answer(404, "nothing here")).unwrap_err().kind, Kind::Refused(String::new()));
         assert_eq!(check("DescribeAddresses", &answer(502, "<html>bad gateway")).unwrap_err().kind, Kind::Ambiguous);
     }
@@ -296,7 +335,7 @@ mod tests {
     fn the_clock_is_not_blamed_for_what_it_cannot_cause() {
         let date = (chrono::Utc::now() + TimeDelta::minutes(10)).to_rfc2822();
         for (code, kind) in
-            [("UnauthorizedOperation", Kind::Refused("UnauthorizedOperation".to_owned())), ("RequestLimitExceeded", Kind::Throttled)]
+            [("UnauthorizedOperation", Kind::NotYet("UnauthorizedOperation".to_owned())), ("RequestLimitExceeded", Kind::Throttled)]
         {
             let body = format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>");
             assert_eq!(check("DescribeAddresses", &Answer { date: Some(date.clone()), ..answer(403, &body) }).unwrap_err().kind, kind);

@@ -41,8 +41,8 @@ impl Transport {
             signing::sign_again(&mut request, keys, Utc::now() + *skew);
         }
         let answer = http::exchange(self.request(request), self.limit).await.map_err(|error| {
-            let kind = if matches!(error, http::Error::Unsent(_)) { Kind::Unsent } else { Kind::Ambiguous };
-            Error { kind, text: format!("{} got {error}", self.action) }
+            let kind = if error.is_sent { Kind::Ambiguous } else { Kind::Unsent };
+            Error { is_cut_short: error.is_timeout, ..Error::new(kind, format!("{} got {error}", self.action)) }
         })?;
         let id = response::check(self.action, &answer)?;
         Ok((answer, id))

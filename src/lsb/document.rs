@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::command::Done;
-use crate::plan::Outcome;
+use crate::run::Done;
+use crate::takeover::Outcome;
 
 const HELD: &str = "held";
 const HANDED_OVER: &str = "handed-over";
@@ -37,7 +37,7 @@ pub fn of_nothing() -> String {
 
 fn state(outcome: &Result<Outcome, String>) -> &'static str {
     match outcome {
-        Ok(Outcome::Mine) => HELD,
+        Ok(Outcome::Held) => HELD,
         Ok(Outcome::HandedOver) => HANDED_OVER,
         Ok(_) => NOT_HELD,
         Err(_) => UNKNOWN,

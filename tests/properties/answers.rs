@@ -50,7 +50,7 @@ pub fn describe_answer(body: &[u8]) -> bool {
 /// An answer to an associate, with status 200. `true` if it is taken.
 pub fn associate_answer(body: &[u8]) -> bool {
     let destination = Destination { instance: ME.parse().unwrap(), interface: None, private: None };
-    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.associate(&address(), &destination, true).await));
+    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.associate(&address().name(), &destination, true).await));
     match &told {
         Ok(told) => {
             let id = done("AssociateAddressResponse", body).and_then(|root| id(&root, "associationId"));
@@ -63,7 +63,7 @@ pub fn associate_answer(body: &[u8]) -> bool {
 
 /// An answer to a disassociate, with status 200. `true` if it is taken.
 pub fn disassociate_answer(body: &[u8]) -> bool {
-    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.disassociate(&address(), &association()).await));
+    let told = with_server(|server| server.ask(200, body, async |ec2| ec2.disassociate(&address().tie().unwrap()).await));
     match &told {
         Ok(_) => assert!(done("DisassociateAddressResponse", body).is_ok(), "{}", String::from_utf8_lossy(body)),
         Err(error) => assert_leaves_it_open(error),
@@ -83,7 +83,7 @@ pub fn error_answer(input: &[u8]) -> bool {
     match &error.kind {
         Kind::Throttled => {}
         Kind::Ambiguous => assert!(matches!(status, 500 | 502 | 503 | 504), "{status}: {text}"),
-        Kind::Refused(code) => assert!(text.contains(code.trim_end_matches('.')), "{code:?} is not told: {text:?}"),
+        Kind::Refused(code) | Kind::NotYet(code) => assert!(text.contains(code.trim_end_matches('.')), "{code:?} is not told: {text:?}"),
         Kind::Clock(_) | Kind::Unsent => panic!("{text}"),
     }
     matches!(error.kind, Kind::Refused(_))

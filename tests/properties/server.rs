@@ -11,9 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use elastic_ip::config::Config;
+use elastic_ip::credentials::Keys;
+use elastic_ip::deadline::Deadline;
 use elastic_ip::ec2::{Ec2, Endpoint, Limits};
 use elastic_ip::imds::Imds;
-use elastic_ip::retry::Deadline;
 use rusoto_core::credential::AwsCredentials;
 use tokio::runtime::{Builder, Runtime};
 
@@ -55,7 +56,7 @@ impl Server {
         let environment = move |name: &str| (name == "AWS_ENDPOINT_URL_EC2").then(|| set.clone());
         let config = Config::load(None, Path::new("/nonexistent"), vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
         let endpoint = Endpoint::new(&"eu-west-1".parse().unwrap(), &config).unwrap();
-        let keys = AwsCredentials::new("AKID", "secret", None, None);
+        let keys = Rc::new(Keys::fixed(AwsCredentials::new("AKID", "secret", None, None)));
         let minute = Duration::from_secs(60);
         let limits = Limits { connect: minute, attempt: minute, deadline: Deadline::after(Duration::from_secs(86_400)) };
         let ec2 = Ec2::new(&endpoint, keys, limits).unwrap();

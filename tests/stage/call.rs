@@ -17,7 +17,7 @@ use nix::unistd::{Pid, geteuid};
 use super::SECRET;
 
 /// No call takes this long; one that does is ended and fails its test.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_secs(90);
 
 /// Takes the environment away, but for where a call leaves its counters when coverage is measured.
 pub fn bare(command: &mut Command) -> &mut Command {

@@ -14,6 +14,7 @@ pub mod tls;
 mod wire;
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use answer::{Answer, item, mine};
@@ -48,6 +50,11 @@ pub const SECRET: &str = "sEcReTcAnArY/0123456789+abcdefghijklmnop";
 pub const CONFIG: &str = "etc/default/elastic-ip";
 /// The secret file, below the root.
 pub const AWSSECRET: &str = "root/.awssecret";
+/// What calls remember of [`IP`], below the root.
+pub const STATE: &str = "run/elastic-ip/203.0.113.25.json";
+
+/// As long as EC2's describes may lag behind its changes.
+pub const LAG: Duration = Duration::from_secs(60);
 
 /// A machine with a working configuration that names [`ME`], [`IP`], keys and region.
 pub struct Stage {
@@ -165,13 +172,53 @@ impl Stage {
         self.call(words).run()
     }
 
-    /// The path of the mark `handed-over` or `stop-failed` of the address.
-    pub fn mark(&self, kind: &str) -> PathBuf {
-        self.path(&format!("run/elastic-ip/{IP}.{kind}"))
+    /// What calls remember of the address from one to the next; null where they remember nothing.
+    pub fn state(&self) -> Value {
+        match fs::read_to_string(self.path(STATE)) {
+            Ok(text) => serde_json::from_str(&text).unwrap(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Value::Null,
+            Err(error) => panic!("{STATE}: {error}"),
+        }
     }
 
-    pub fn has_mark(&self, kind: &str) -> bool {
-        self.mark(kind).exists()
+    /// Whether it is remembered that a stop has left the address here for a peer.
+    pub fn is_handed_over(&self) -> bool {
+        !self.state()["handed_over"].is_null()
+    }
+
+    /// Whether it is remembered that a stop has failed.
+    pub fn has_failed_stop(&self) -> bool {
+        !self.state()["stop_failed"].is_null()
+    }
+
+    /// Has calls remember this, and nothing else.
+    pub fn remember(&self, name: &str, value: impl Into<Value>) {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let mut state = json!({"version": 1, "boot": boot.trim(), "ended": []});
+        for name in ["allocation", "latest", "handed_over", "stop_failed"] {
+            state[name] = Value::Null;
+        }
+        state[name] = value.into();
+        self.write(STATE, state.to_string());
+    }
+
+    /// Makes all that is remembered so much older.
+    pub fn later(&self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).unwrap();
+        for entry in fs::read_dir(self.path(STATE).parent().unwrap()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let mut state: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            for pointer in ["/latest/since", "/handed_over", "/stop_failed"] {
+                let Some(moment) = state.pointer_mut(pointer) else { continue };
+                if let Some(then) = moment.as_i64() {
+                    *moment = (then - millis).into();
+                }
+            }
+            fs::write(path, state.to_string()).unwrap();
+        }
     }
 }
 

@@ -1,0 +1,188 @@
+//! What a configuration comes to on this machine: the region, the keys, the endpoint, and which instance this is. Each is found out
+//! once, when it is first asked for.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use futures::future::join;
+
+use crate::config::{self, Config};
+use crate::credentials::{self, Found, Keys, Places};
+use crate::deadline::Deadline;
+use crate::ec2::{Address, Ec2, Endpoint, Error, Limits, Response, Tie};
+use crate::ids::{AssociationId, Destination, InstanceId, InterfaceId, Name, RegionName, Target};
+use crate::imds::Imds;
+use crate::instance::{self, Identity};
+use crate::interfaces::Interfaces;
+use crate::retry::Retry;
+use crate::takeover::operation::Cloud;
+
+/// Why nothing can be asked of EC2. Each text is one line with the remedy.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SetupError {
+    /// The configuration is missing or wrong.
+    NotConfigured(String),
+    /// No credentials in any place.
+    NoCredentials,
+    /// The caller may not read what is needed.
+    NotAllowed(String),
+    /// Something did not answer, which says nothing about the address.
+    Unavailable(String),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConfigured(line) | Self::NotAllowed(line) | Self::Unavailable(line) => f.write_str(line),
+            Self::NoCredentials => f.write_str("no credentials in any place"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+impl From<config::Error> for SetupError {
+    fn from(error: config::Error) -> Self {
+        match error {
+            config::Error::NotAllowed(line) => Self::NotAllowed(line),
+            config::Error::Unfit(line) => Self::NotConfigured(line),
+        }
+    }
+}
+
+impl From<credentials::Error> for SetupError {
+    fn from(error: credentials::Error) -> Self {
+        match error {
+            credentials::Error::Nowhere => Self::NoCredentials,
+            credentials::Error::NotAllowed(line) => Self::NotAllowed(line),
+            credentials::Error::Unfit(line) => Self::NotConfigured(line),
+            credentials::Error::NotYet(line) | credentials::Error::Unavailable(line) => Self::Unavailable(line),
+        }
+    }
+}
+
+impl From<instance::Error> for SetupError {
+    fn from(error: instance::Error) -> Self {
+        match error {
+            instance::Error::Unfit(line) => Self::NotConfigured(line),
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// Where a region's name was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `AWS_PARAMS`, a variable or a parameter.
+    Configuration,
+    /// `~/.aws/config`.
+    Profile,
+    /// The metadata service.
+    Imds,
+}
+
+/// A configuration on this machine.
+pub struct Session {
+    config: Rc<Config>,
+    root: PathBuf,
+    imds: Rc<Imds>,
+    keys: Rc<Keys>,
+    /// Which instance this is.
+    pub identity: Identity,
+    /// Its interfaces.
+    pub interfaces: Interfaces,
+}
+
+impl Session {
+    /// Nothing is asked yet. No question to the metadata service takes longer than `deadline`.
+    pub fn new(config: Config, root: &Path, deadline: Deadline) -> Result<Self, SetupError> {
+        let imds = Imds::new(config.imds.clone(), deadline).map_err(|error| SetupError::Unavailable(format!("{error:#}")))?;
+        let imds = Rc::new(imds);
+        let config = Rc::new(config);
+        Ok(Self {
+            keys: Rc::new(Keys::new(Rc::clone(&config), root, Rc::clone(&imds))),
+            identity: Identity::new(config.instance.clone(), root, Rc::clone(&imds)),
+            interfaces: Interfaces::new(root, Rc::clone(&imds)),
+            root: root.to_owned(),
+            config,
+            imds,
+        })
+    }
+
+    /// The region, and where its name was found.
+    pub async fn region(&self) -> Result<(RegionName, Origin), instance::Error> {
+        if let Some(region) = &self.config.region {
+            return Ok((region.clone(), Origin::Configuration));
+        }
+        match Places::new(&self.root, &config::environment).profile_region(&self.config.profile) {
+            Err(line) => Err(instance::Error::Unfit(line)),
+            Ok(Some(region)) => Ok((region, Origin::Profile)),
+            Ok(None) => Ok((instance::region(&self.imds).await?, Origin::Imds)),
+        }
+    }
+
+    /// The keys, with where they were found.
+    pub async fn credentials(&self) -> Result<Found, credentials::Error> {
+        self.keys.find().await
+    }
+
+    /// Whether the configuration's keys can be used, as far as no network is needed to know it.
+    pub fn validate(&self) -> Result<(), SetupError> {
+        let places = Places::new(&self.root, &config::environment);
+        Ok(credentials::check(&self.config, &places, &config::environment)?)
+    }
+
+    /// EC2 in the region, with keys that are looked for anew when it refuses them. Nothing is sent yet.
+    pub fn ec2(&self, endpoint: &Endpoint, limits: Limits) -> Result<Ec2, SetupError> {
+        Ec2::new(endpoint, Rc::clone(&self.keys), limits).map_err(|error| SetupError::Unavailable(format!("{error:#}")))
+    }
+
+    /// Finds out the region and the keys, at the same time, until `retry` ends. Which instance this is, is found out while EC2 is asked.
+    pub async fn connect(self, retry: &Retry, limits: Limits) -> Result<Connection, SetupError> {
+        let region = retry.run("region", async || self.region().await);
+        let keys = retry.run("credentials", async || self.keys.get().await);
+        let (region, keys) = join(region, keys).await;
+        keys?;
+        let (region, _) = region?;
+        let endpoint = Endpoint::new(&region, &self.config).map_err(SetupError::NotConfigured)?;
+        Ok(Connection { ec2: self.ec2(&endpoint, limits)?, session: self })
+    }
+}
+
+/// A session whose EC2 is known.
+pub struct Connection {
+    session: Session,
+    ec2: Ec2,
+}
+
+impl Connection {
+    /// This instance, where that has been found out.
+    #[must_use]
+    pub fn me(&self) -> Option<InstanceId> {
+        self.session.identity.known()
+    }
+}
+
+impl Cloud for Connection {
+    async fn destination(&self, target: &Target) -> Result<Destination, instance::Error> {
+        let Session { identity, interfaces, config, .. } = &self.session;
+        interfaces.destination(&identity.id().await?, target, &config.targets).await
+    }
+
+    async fn primary(&self) -> Result<Option<InterfaceId>, instance::Error> {
+        self.session.interfaces.primary().await
+    }
+
+    async fn describe(&self, targets: &[Target]) -> Vec<Result<Address, Error>> {
+        self.ec2.describe(targets).await
+    }
+
+    async fn associate(&self, name: &Name, to: &Destination, reassociate: bool) -> Result<Response<Option<AssociationId>>, Error> {
+        self.ec2.associate(name, to, reassociate).await
+    }
+
+    async fn disassociate(&self, tie: &Tie) -> Result<Response<()>, Error> {
+        self.ec2.disassociate(tie).await
+    }
+}
