@@ -19,6 +19,11 @@ NOT_MINE = Status(f"elastic-ip remapper: I do not have {ADDRESS}\nstopped\n", 3)
 UNKNOWN = Status("unknown\n", 4)
 # After a stop that left the address for the peer: EC2's truth, and this node's.
 HANDED_OVER = Status(f"elastic-ip remapper: I have {ADDRESS}\nstopped\n", 3)
+# For a minute after its start, where the address went elsewhere without a stop: what EC2 shows then
+# might as well be older than the start.
+LOST = UNKNOWN
+# So it says why, as an error.
+UNSURE = "cannot tell who has it"
 COMPLAINT = re.compile(r" \w+\.(emerg|alert|crit|err) |CRIT|ERROR")
 KNOWN_COMPLAINTS = (
     # systemd's own limit of 8 MiB, with which any stock Debian runs it.
@@ -45,12 +50,23 @@ ARTICLE = Timing("1", "10")
 QUICK = Timing("200ms", "2", "warntime 1\ninitdead 4\n")
 
 
+@dataclass(frozen=True)
+class Lateness:
+    """How many seconds ago was so what EC2 shows to the nodes; with replicas, in every other answer."""
+    seconds: float = 0
+    replicas: bool = False
+
+    def __str__(self) -> str:
+        return f"late-{self.seconds:g}s{'-every-other-time' if self.replicas else ''}"
+
+
 @dataclass
 class Configuration:
     timing: Timing = QUICK
     auto_failback: str = "on"
     haresources: str = "server1 elastic-ip"
     defaults: dict[str, str] = field(default_factory=dict)
+    lateness: Lateness = Lateness()
 
 
 class Cluster:
@@ -150,10 +166,12 @@ class Cluster:
                 node.write(path, text, 0o600 if path in secret else 0o644)
 
     def reset(self, configuration: Configuration):
-        """Both nodes freshly booted, Heartbeat stopped, the address nobody's."""
+        """Both nodes freshly booted, Heartbeat stopped, the address nobody's, and EC2 without fault."""
         for node in self.nodes.values():
             node.kill()
+        self.ec2.be_faulty()
         self.ec2.disassociate()
+        self.ec2.be_late(configuration.lateness.seconds, configuration.lateness.replicas)
         for node in self.nodes.values():
             for log in ("syslog", "reboots"):
                 (node.place / "upper/var/log" / log).unlink(missing_ok=True)
@@ -225,9 +243,29 @@ class Cluster:
             return time.monotonic() - last > REST
         self.wait_for(at_rest, seconds, "the resources to rest")
 
-    def assert_held_by(self, name: str):
+    def wait_until_shown(self):
+        """Until EC2 shows to the nodes what is so. One that boots knows nothing by itself, and believes it."""
+        self.wait_for(self.ec2.shows_what_is_so, 30, "EC2 to show what is so")
+
+    def wait_for_held_by(self, name: str, peer: Status = NOT_MINE, addresses: tuple[str, ...] = ()):
+        """EC2 knows it, and both nodes' status comes to say so, byte for byte. Until EC2 shows it to them
+        they may say that they cannot tell, or name the address as EC2 does, but never claim the contrary."""
+        settled = {name: MINE, self.peer(name): peer}
+
+        def so() -> bool:
+            told = {asked: self.nodes[asked].status(*addresses) for asked in settled}
+            for asked, status in told.items():
+                contrary = NOT_MINE if settled[asked] == MINE else MINE
+                assert status.word != contrary.word, f"{asked} claims the contrary: {status}"
+            return told == settled
+        assert self.owner() == name
+        self.wait_for(so, 30, f"status to settle: {settled}")
+        # Asking is never a way to change something.
+        assert self.owner() == name
+
+    def assert_held_by(self, name: str, peer: Status = NOT_MINE):
         """EC2 says so, and so does status on both nodes, byte for byte."""
-        self.assert_statuses(name, {name: MINE, self.peer(name): NOT_MINE})
+        self.assert_statuses(name, {name: MINE, self.peer(name): peer})
 
     def assert_statuses(self, owner: str | None, statuses: dict[str, Status]):
         assert self.owner() == owner
@@ -250,6 +288,11 @@ class Cluster:
         """Those that changed something, or tried to."""
         return [(name, action) for name, action in self.calls_of_nodes(since)
                 if not action.startswith("Describe")]
+
+    def moves(self, since: float = 0) -> list[str | None]:
+        """Who came to have the address, in turn, by whatever calls."""
+        calls = sorted(self.ec2.calls(since), key=lambda call: call.time)
+        return [self.name_of(call.after[ADDRESS]) for call in calls if call.before != call.after]
 
     def close(self):
         self.closing.close()

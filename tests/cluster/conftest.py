@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 import base
-from cluster import Cluster, Configuration, package
+from cluster import Cluster, Configuration, Lateness, package
 
 # A shell without job control starts what it runs in the background with SIGINT ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,6 +24,12 @@ def machines():
     machines = Cluster(package(), number=int(worker.removeprefix("gw")))
     yield machines
     machines.close()
+
+
+@pytest.fixture(params=[Lateness(), Lateness(0.5), Lateness(4), Lateness(4, replicas=True)], ids=str)
+def lateness(request):
+    """How late EC2 shows to the nodes what is so. Pacemaker asks 20 ms after a start."""
+    return request.param
 
 
 @pytest.fixture

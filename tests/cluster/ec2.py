@@ -85,16 +85,24 @@ class Ec2:
 
     def be_faulty(self, *faults: dict):
         """From now on these go wrong, and no others: see ec2_server.py."""
-        self.control("PUT", list(faults))
+        self.control("PUT", "faults", list(faults))
 
     def held(self) -> list[dict]:
         """The calls that a fault holds."""
-        return self.control("GET", None)
+        return self.control("GET", "faults")
 
-    def control(self, method: str, faults: list[dict] | None) -> list[dict]:
+    def be_late(self, seconds: float = 0, replicas: bool = False, **more):
+        """From now on the nodes are shown what was so so many seconds ago; with replicas, every other time."""
+        self.control("PUT", "lateness", {"seconds": seconds, "replicas": 2 if replicas else 1} | more)
+
+    def shows_what_is_so(self) -> bool:
+        """To the nodes, in each answer."""
+        return self.control("GET", "lateness")["shown"]
+
+    def control(self, method: str, what: str, value=None):
         request = urllib.request.Request(
-            f"{self.endpoint}/faults", method=method,
-            data=None if faults is None else json.dumps(faults).encode(),
+            f"{self.endpoint}/{what}", method=method,
+            data=None if value is None else json.dumps(value).encode(),
             headers={"Content-Type": "application/json"})
         with DIRECTLY.open(request, timeout=10) as answer:
             return json.load(answer)
@@ -139,7 +147,8 @@ class Ec2:
 @dataclass(frozen=True)
 class Call:
     """One line of the journal: see ec2_server.py. `time` is when it was answered; `before` and
-    `after` map each address to its owner, where moto was asked at all."""
+    `after` map each address to its owner, where moto was asked at all; `late` is how many seconds
+    old what it showed was."""
     time: float
     source: str
     status: int
@@ -150,6 +159,7 @@ class Call:
     applied: bool = True
     before: dict[str, str | None] = field(default_factory=dict)
     after: dict[str, str | None] = field(default_factory=dict)
+    late: float = 0
 
     @property
     def action(self) -> str:

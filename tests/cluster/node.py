@@ -32,6 +32,11 @@ class Status:
     stdout: str
     code: int
 
+    @property
+    def word(self) -> str:
+        """By which Heartbeat goes."""
+        return self.stdout.rstrip("\n").rpartition("\n")[2]
+
 
 class Node:
     """`links` maps each interface's name to the bridge it is plugged into and its address."""
@@ -48,6 +53,7 @@ class Node:
         self.metadata = None
         self.daemons: dict[str, subprocess.Popen] = {}
         self.started_at = 0
+        self.booted_at = 0.0
         for directory in ("upper", "work", "root"):
             (place / directory).mkdir(parents=True)
         run("ip", "netns", "add", self.network)
@@ -76,6 +82,7 @@ class Node:
                    20, "the metadata service")
 
     def boot(self):
+        self.booted_at = time.monotonic()
         for interface, plug in self.plugs.items():
             run("ip", "link", "set", plug, "up")
             run("ip", "-n", self.network, "link", "set", interface, "up")
@@ -168,8 +175,9 @@ class Node:
                                f"{done.stdout}{done.stderr}")
         return done
 
-    def status(self) -> Status:
-        done = self.run("/etc/init.d/elastic-ip", "status", check=False)
+    def status(self, *addresses: str) -> Status:
+        """Of those addresses, or of those that are configured."""
+        done = self.run("/etc/init.d/elastic-ip", *addresses, "status", check=False)
         return Status(done.stdout, done.returncode)
 
     # Its daemons
