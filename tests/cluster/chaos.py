@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 import base
 import ec2
-from cluster import (ADDRESS, COMPLAINT, GARBLED, KNOWN_COMPLAINTS, MINE, NOT_MINE, QUICK, UNKNOWN, Cluster,
-                     Configuration, package)
+from cluster import (ADDRESS, COMPLAINT, GARBLED, KNOWN_COMPLAINTS, LOST, MINE, NOT_MINE, QUICK, UNKNOWN, UNSURE,
+                     Cluster, Configuration, package)
 from node import Node, wait_until
 
 DEADTIME = float(QUICK.deadtime)
@@ -47,6 +47,9 @@ MISSED = ("returning after partition", "Late heartbeat: Node", "Both machines ow
 # A node that cannot ask EC2 is still at the peer's takeover when the peer is back, and for a moment
 # the books of both say that they own everything.
 OVERTAKEN = ("Both machines own", "Ignored standby message 'other' from")
+# For a minute after its start a node may not be able to tell that the address went elsewhere; and it
+# takes some seconds to say so.
+YOUNG = 70
 # What status says between a node's stop and its peer's start.
 HANDED_OVER = "stopped here, and left with this instance until a peer takes it"
 # What Heartbeat does wrong by itself, so that somebody has to start it again.
@@ -119,6 +122,8 @@ class Chaos:
             "RELEASE_ON_STOP": self.release,
             # Short, so that an outage also makes stops fail for good.
             "STOP_TIMEOUT": "2",
+            # Short, since a node that cannot tell is asked again and again.
+            "STATUS_TIMEOUT": "2",
         })
 
     def run(self, faults: list[str], first: int = 1) -> list[Step]:
@@ -382,15 +387,48 @@ class Chaos:
                                    node.file("root/.awssecret").chmod(0o600))
         self.while_moving(expose)
 
+    def show_the_past(self, replicas: bool = False):
+        """To some nodes EC2 shows what was so some seconds ago; with replicas, in every other answer."""
+        move = self.random.choice([self.while_moving, self.there_and_back])
+        move(lambda nodes: self.be_late(nodes, replicas))
+
+    def show_the_past_in_turn(self):
+        self.show_the_past(replicas=True)
+
+    def there_and_back(self, fault):
+        """Moves the address twice, with that fault on some of the nodes."""
+        fault(self.some_of_both())
+        self.tell("there and back")
+        self.standby()
+        # Heartbeat ignores a word while resources move.
+        self.wait_for(lambda: self.holds(self.peer().name) and not self.holds(self.now.owner), 30, "the books to say so")
+        self.cluster.wait_for_rest()
+        self.owner().run("/usr/share/heartbeat/hb_takeover")
+        self.await_owner(self.now.owner)
+        self.last(0, 3)
+
+    def be_late(self, nodes: list[Node], replicas: bool):
+        seconds = self.random.uniform(0.2, 6)
+        self.tell(f"by {seconds:.1f} s")
+        self.undo.callback(self.cluster.ec2.be_late)
+        self.cluster.ec2.be_late(seconds, replicas, sources=self.addresses(nodes))
+
+    def addresses(self, nodes: list[Node]) -> list[str]:
+        return [self.cluster.public[node.name] for node in nodes]
+
     def be_faulty(self, kind: str, nodes: list[Node], **more):
         self.undo.callback(self.cluster.ec2.be_faulty)
         self.cluster.ec2.be_faulty(
-            {"kind": kind, "sources": [self.cluster.public[node.name] for node in nodes]} | more)
+            {"kind": kind, "sources": self.addresses(nodes)} | more)
+
+    def some_of_both(self) -> list[Node]:
+        nodes = self.random.choice([[self.owner()], [self.peer()], [self.owner(), self.peer()]])
+        self.tell(f"on {' and '.join(map(self.role, nodes))}")
+        return nodes
 
     def while_moving(self, fault):
         """Moves the address, or what looks like it, with that fault on some of the nodes."""
-        nodes = self.random.choice([[self.owner()], [self.peer()], [self.owner(), self.peer()]])
-        self.tell(f"on {' and '.join(map(self.role, nodes))}")
+        nodes = self.some_of_both()
         move = self.random.choice(
             [self.moving_standby, self.moving_kill, self.moving_stop, self.moving_stop_of_peer])
         fault(nodes)
@@ -486,7 +524,8 @@ class Chaos:
         """Does what status says where Heartbeat has no reason for another stop."""
         for name, node in self.cluster.nodes.items():
             owner = self.cluster.owner()
-            if owner == self.cluster.peer(name) and not self.holds(name) and node.status() == UNKNOWN:
+            if owner == self.cluster.peer(name) and not self.holds(name) and not self.is_young(name) \
+                    and node.status() == UNKNOWN:
                 node.run("/etc/init.d/elastic-ip", "stop")
                 self.now.mended.append(STOP_ASKED_FOR)
                 self.now.notes.append(f"{STOP_ASKED_FOR} on {name}")
@@ -543,9 +582,16 @@ class Chaos:
             return f"EC2 names {owner}, Heartbeat {holders[0]}"
         for name, node in cluster.nodes.items():
             status = node.status()
-            if status != (MINE if name == owner else NOT_MINE):
+            lost = name != owner and status == LOST and self.is_young(name)
+            if status != (MINE if name == owner else NOT_MINE) and not lost:
                 return f"the address is {owner}'s, and status on {name} says {status}"
         return ""
+
+    def is_young(self, name: str) -> bool:
+        """Whether EC2 has acknowledged a start there, not long ago and since it booted."""
+        since = max(time.monotonic() - YOUNG, self.cluster.nodes[name].booted_at)
+        return any(call.source == self.cluster.public[name] and call.action == "AssociateAddress" and call.status == 200
+                   for call in self.cluster.ec2.calls(since))
 
     def audit(self, begun: float, fault: "Fault"):
         cluster = self.cluster
@@ -558,6 +604,8 @@ class Chaos:
                 raise Violation(f"heartbeat does not run on {node.name}")
         self.audit_calls(begun)
         known = [*KNOWN_COMPLAINTS, *DEAF, *LATE_STANDBY, *fault.explains]
+        if any(map(self.is_young, cluster.nodes)):
+            known.append(UNSURE)
         if self.release == "no":
             known.append(HANDED_OVER)
         if cluster.garbled or self.now.mended:
@@ -628,6 +676,8 @@ FAULTS = {
     "API silent": Fault(Chaos.silence_api, ("no answer from", "broken answer from", *FAILED, *KILLED, *OVERTAKEN)),
     "API refuses": Fault(Chaos.refuse_api, ("Connection refused", *FAILED, *KILLED, *OVERTAKEN)),
     "answers lost": Fault(Chaos.lose_answers, ("no answer from", "broken answer from", *FAILED, *KILLED)),
+    "EC2 late": Fault(Chaos.show_the_past, KILLED),
+    "EC2 late at times": Fault(Chaos.show_the_past_in_turn, KILLED),
     "keys revoked": Fault(Chaos.revoke_keys, ("AuthFailure", *FAILED, *FAILED_FOR_GOOD, *KILLED)),
     "credentials removed": Fault(Chaos.remove_credentials, KILLED),
     "credentials exposed": Fault(
