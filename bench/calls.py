@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -32,12 +33,15 @@ ME, PEER = "i-0123456789abcdef0", "i-0fedcba9876543210"
 # The system's, below its root.
 AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
 
-# Each with its word, who has the address before, and who after.
+# Each with its word, who has the address before, who after, and whether this node has asked for it since its boot: so
+# it is in a cluster, and elastic-ip remembers what it saw.
 ACTIONS = {
-    "start, taking it": ("start", PEER, ME),
-    "start, mine already": ("start", ME, ME),
-    "stop": ("stop", ME, None),
-    "status": ("status", ME, ME),
+    "start, taking it": ("start", PEER, ME, True),
+    "start, mine already": ("start", ME, ME, True),
+    "start, the first call since the boot": ("start", PEER, ME, False),
+    "stop": ("stop", ME, None, True),
+    "stop, the first call since the boot": ("stop", ME, None, False),
+    "status": ("status", ME, ME, True),
 }
 LIMIT, OURS = "the limit", "elastic-ip"
 AWSEIP = {"awseip, Debian's CLI": "Debian", "awseip, PyPI's CLI": "PyPI"}
@@ -55,7 +59,7 @@ SLOW_EVERY = 7
 # where they cost nothing, and exactly so many requests.
 QUICK_ROUNDS = 11
 MOST_OF_LIMIT, LEAST_OF_AWSEIP = 1.2, 100
-REQUESTS = {"start, taking it": 2, "start, mine already": 1, "stop": 2, "status": 1}
+REQUESTS = dict(zip(ACTIONS, (1, 1, 2, 1, 2, 1)))
 
 
 class Companion:
@@ -168,6 +172,15 @@ class Callers:
         for number, request in enumerate(requests):
             (self.place / f"{action}-{number}").write_bytes(request.encode("latin-1"))
 
+    def boot(self):
+        """elastic-ip remembers nothing any more."""
+        shutil.rmtree(self.root / "run", ignore_errors=True)
+
+    def ask(self):
+        """elastic-ip sees who has the address. It is no failure that this node has not."""
+        command, environment = self.call(OURS, "status")
+        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
     def call(self, subject: str, action: str) -> tuple[list[str], dict[str, str]]:
         """The command and its environment."""
         word = ACTIONS[action][0]
@@ -234,7 +247,12 @@ class Bench:
 
     def call(self, callers: Callers, subject: str, action: str, wrapper: tuple[str, ...] = ()) -> tuple[Used, dict]:
         """Has a subject do it, sees to it that it was done, and returns what it took and what EC2 saw of it."""
-        _, before, after = ACTIONS[action]
+        _, before, after, asked = ACTIONS[action]
+        if subject == OURS:
+            callers.boot()
+            if asked:
+                self.network.ec2.be(before)
+                callers.ask()
         self.network.ec2.be(before)
         command, environment = callers.call(subject, action)
         used = spawn([*wrapper, *command], environment)
@@ -296,11 +314,14 @@ def against_moto(network: Network, limit: Path, costs: dict) -> int:
         callers = Callers(moto.endpoint, limit, me, moto.allocation)
         done = 0
         for subject in (OURS, *AWSEIP, *ARTICLE):
-            for action, (_, before, after) in ACTIONS.items():
+            for action, (_, before, after, asked) in ACTIONS.items():
                 moto.disassociate()
                 # awseip does not say that it may take what a peer has. EC2 lets it, moto does not.
                 if before and not (before == PEER and subject in AWSEIP):
                     moto.associate({ME: me, PEER: peer}[before])
+                callers.boot()
+                if subject == OURS and asked:
+                    callers.ask()
                 began = time.monotonic()
                 spawn(*callers.call(subject, action))
                 calls = [call.action for call in moto.calls(began)]
@@ -379,9 +400,6 @@ def section(figures: dict) -> str:
     lengths = ", ".join(f"{one['measured']:.2f} ms for {one['rtt']:g}" for one in https)
     pauses = {action: API_DELAY * sum("Describe" not in call for call in costs[next(iter(AWSEIP))][action]["calls"]) for action in ACTIONS}
     paused = " and ".join(f"`{action}`" for action, pause in pauses.items() if pause)
-    far = https[-1]
-    start, mine = (far["times"][OURS][action]["wall"]["median"] for action in list(ACTIONS)[:2])
-    describe = start - mine
     return f"""## One call, side by side
 
 ![Time of a call over the round trip, for each action and each subject](calls.svg)
@@ -414,9 +432,9 @@ What elastic-ip takes longer than the limit, median less median, over HTTPS and 
 
 {goals(figures, https + http)}
 
-A start that is given the allocation id could do without its describe and would be {describe:.0f} ms faster at {far["rtt"]:g} ms, which is the time of one
-request, where a peer has the address. It asks all the same: a second start must change nothing, for EC2 may charge for each
-remap; a start that was held up must see whether a peer has taken the address since; and the log says from whom it was taken.
+Where this node has asked for the address since its boot, as Heartbeat does before each start, and where the configuration names the
+allocation id, a start is one request, and so is the stop of what this node has: they act on what EC2 has said before. A start or a
+stop that knows nothing asks first.
 
 ### Wall time over plain HTTP, in ms, by round trip
 
@@ -461,12 +479,14 @@ def above(https: list[dict], http: list[dict]) -> str:
 def goals(figures: dict, settings: list[dict]) -> str:
     def worst(*actions: str) -> float:
         return max(over(one, action) for one in settings for action in actions)
-    start, mine, stop, status = ACTIONS
+    start, mine, first_start, stop, first_stop, status = ACTIONS
+    close = [one for one in settings if one["scheme"] == "https" and one["rtt"] == 20]
     ours, subjects = figures["costs"][OURS], figures["subjects"]
     cpu = max(one["times"][OURS][status]["cpu"]["median"] for one in settings)
     aims = [
         ("status above the limit, at the worst round trip", worst(status), 5, "ms"),
-        ("start and stop above the limit, at the worst round trip", worst(start, mine, stop), 8, "ms"),
+        ("start of a known address above the limit, at 20 ms", max(over(one, start) for one in close), 5, "ms"),
+        ("start and stop above the limit, at the worst round trip", worst(start, mine, first_start, stop, first_stop), 8, "ms"),
         ("status, CPU, at the worst round trip", cpu, 8, "ms"),
         ("peak memory", max(cost["peak"] for cost in ours.values()), 10, "MiB"),
         ("EC2 requests of a start that has the allocation id", len(ours[start]["calls"]), 1, ""),
@@ -510,8 +530,8 @@ def plot(figures: dict, path: Path):
     from matplotlib.figure import Figure
     https = [one for one in figures["settings"] if one["scheme"] == "https"]
     colours = dict(zip(SUBJECTS, ("#888888", "#d62728", "#1f77b4", "#7fb2dd", "#2ca02c", "#98d894")))
-    figure = Figure(figsize=(10, 7.2))
-    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    figure = Figure(figsize=(14, 7.2))
+    panels = figure.subplots(2, 3, sharex=True, sharey=True)
     for panel, action in zip(panels.flat, ACTIONS):
         for subject in SUBJECTS:
             walls = [one["times"][subject][action]["wall"] for one in https]
