@@ -44,4 +44,4 @@ def test_a_file_uses_only_files_below_it(layers):
 
 def test_what_the_files_use_is_seen():
     assert uses("src/main.rs") >= {"src/cli.rs", "src/lsb.rs"}
-    assert uses("src/agent.rs") >= {"src/ec2.rs", "src/retry.rs"}
+    assert uses("src/takeover/operation.rs") >= {"src/ec2.rs", "src/retry.rs"}
