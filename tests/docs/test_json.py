@@ -24,7 +24,7 @@ def is_valid(document, name):
 def node(machine, ec2):
     def configured(number, *more):
         machine.configure(f"ELASTIC_IP={ADDRESS}", f"AWS_REGION={REGION}", f"MY_ID={ec2.instances[number]}",
-                          f"AWS_ENDPOINT_URL_EC2={ec2.endpoint}", *more)
+                          f"STATE_DIR=/run/{ec2.instances[number]}", f"AWS_ENDPOINT_URL_EC2={ec2.endpoint}", *more)
         return machine
     return configured
 

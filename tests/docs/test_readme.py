@@ -17,7 +17,8 @@ def node(machine, readme, ec2):
     """A node with the README's configuration; EC2 is the tests', and the node one of its two instances."""
     def configured(number=0, *more):
         machine.configure(*readme.only_block(file=EXAMPLE).splitlines(),
-                          f"MY_ID={ec2.instances[number]}", f"AWS_ENDPOINT_URL_EC2={ec2.endpoint}", *more)
+                          f"MY_ID={ec2.instances[number]}", f"STATE_DIR=/run/{ec2.instances[number]}",
+                          f"AWS_ENDPOINT_URL_EC2={ec2.endpoint}", *more)
         return machine
     return configured
 

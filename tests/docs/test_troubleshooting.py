@@ -8,12 +8,14 @@ from conftest import ADDRESS, NOWHERE, Machine
 from documents import GAP, REPOSITORY, literals, messages, pattern
 
 # What a start, a stop and a status tell when all is well. Nobody has to look that up.
-NOTICES = (": moved from ", ": released from ", " has it already", "; nothing to release", "(RELEASE_ON_STOP=no)",
+NOTICES = (": moved from ", ": moved to ", ": released from ", "; nothing to release", "(RELEASE_ON_STOP=no)",
            ": would call ", ": would leave it ")
 
 ME, REGION, KEYS = "MY_ID=i-0123456789abcdef0", "AWS_REGION=eu-west-1", "AKIDEXAMPLE\nsEcReTcAnArY-of-the-documents\n"
 GOOD = (f"ELASTIC_IP={ADDRESS}", ME, REGION)
 UNREACHED = (f"AWS_ENDPOINT_URL_EC2={NOWHERE}", "START_TIMEOUT=0.4", "STOP_TIMEOUT=0.4", "STATUS_TIMEOUT=0.4")
+# Two nodes on one machine remember apart.
+OTHER_NODE = "STATE_DIR=/run/other-node"
 NO_METADATA = (f"ELASTIC_IP={ADDRESS}", f"AWS_EC2_METADATA_SERVICE_ENDPOINT={NOWHERE}", "STATUS_TIMEOUT=0.4")
 
 # Each is a mistake: the configuration's lines, what to do with the machine, the words of the call.
@@ -24,7 +26,7 @@ MISTAKES = {
     "unknown option": (GOOD, None, ("--bogus", "start")),
     "--config of nothing": (GOOD, None, ("--config", "/nowhere", "start")),
     "an address out of range": (("ELASTIC_IP=256.1.1.1",), None, ("start",)),
-    "an allocation id": (("ELASTIC_IP=eipalloc-0123456789abcdef0",), None, ("start",)),
+    "an allocation id": (("ELASTIC_IP=eipalloc-",), None, ("start",)),
     "IPv6": (("ELASTIC_IP=2001:db8::1",), None, ("start",)),
     "loopback": (("ELASTIC_IP=127.0.0.1",), None, ("start",)),
     "no address": ((REGION,), None, ("start",)),
@@ -98,21 +100,29 @@ def run_against_ec2(tmp_path_factory, program, ec2):
     first, second = ec2.instances
     call(first, "start")
     call(first, "status")
-    call(second, "status")
-    call(second, "start", more=("ALLOW_REASSOCIATION=no",))
-    call("i-0123456789abcdef0", "start")
+    call(second, "status", more=(OTHER_NODE,))
+    call(second, "start", more=(OTHER_NODE, "ALLOW_REASSOCIATION=no"))
+    # A node that has just started, and has lost the address.
+    call(second, "start", more=(OTHER_NODE,))
+    call(first, "status", more=("STATUS_TIMEOUT=0.4",))
+    call(first, "start")
+    call("i-0123456789abcdef0", "start", more=("START_TIMEOUT=1",))
     call(first, "stop", more=("RELEASE_ON_STOP=no",))
     call(first, "status")
     call(first, "stop", more=UNREACHED)
     call(first, "status")
     call(first, "stop")
     call(first, "198.51.100.1", "status")
-    call(first, "198.51.100.1", "start")
-    # A file where the folder of the marks should be.
-    (machine.root / "marks").write_text("")
+    call(first, "198.51.100.1", "start", more=("START_TIMEOUT=1",))
+    # A file where the folder of the state should be.
+    (machine.root / "state").write_text("")
     call(first, "start")
-    call(first, "stop", more=("RELEASE_ON_STOP=no", "STATE_DIR=/marks"))
-    call(first, "stop", more=(*UNREACHED, "STATE_DIR=/marks"))
+    call(first, "stop", more=("RELEASE_ON_STOP=no", "STATE_DIR=/state"))
+    call(first, "stop", more=(*UNREACHED, "STATE_DIR=/state"))
+    # The state of another version of the program, and a torn one.
+    for text in ('{"version": 0}', "{"):
+        (machine.root / f"run/elastic-ip/{ADDRESS}.json").write_text(text)
+        call(first, "status")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         call(first, "status", more=(f"AWS_ENDPOINT_URL_EC2=http://127.0.0.1:{silent.getsockname()[1]}", "STATUS_TIMEOUT=0.4"))
     # A metadata service that knows nothing: no role either.
