@@ -327,7 +327,7 @@ fn a_describe_that_lags_behind_an_acknowledged_associate_is_no_failure() {
     assert_eq!(stage.ec2.changes(), ["AssociateAddress"]);
 }
 
-// P5. Fails when the call of `remember_failures` in `run` in src/run.rs is removed.
+// P5. Fails when the call of `end_stop` in `run` in src/run.rs is removed.
 #[test]
 fn after_a_failed_stop_status_is_unknown_while_the_address_is_here_until_a_stop_or_a_start_succeeds() {
     for (action, after) in [("stop", (STOPPED, 3)), ("start", (RUNNING, 0))] {

@@ -108,7 +108,7 @@ fn a_status_that_cannot_tell_does_not_end_a_handover() {
     stage.run(["status"]).says(HANDED_OVER, 3);
 }
 
-// P12. Fails when `!hand_over` in `Release::new` and the block with `hand_over` in `Release::described` in src/takeover.rs are removed.
+// P12. Fails when `Release::new` and `Release::described` in src/takeover/release.rs do not heed `hand_over`.
 #[test]
 fn a_peers_start_takes_the_address_over_without_a_moment_without_an_owner() {
     let stage = owner();

@@ -316,13 +316,13 @@ impl World {
         let Some(owner) = self.owner().filter(|owner| *owner != process.node) else { return };
         let (now, taken) = (self.now(), self.account.history(IP)[self.present()].since);
         let relied_on = process.last.map_or(process.begun, |look| look.at);
-        // Fails when `is_stale` in operation.rs says no.
+        // Fails when `is_stale` in src/takeover/operation.rs says no.
         let was_stopped = process.went_on.is_some_and(|moment| moment >= taken && taken >= relied_on);
         let is_stale = relied_on < taken && (now.saturating_sub(relied_on) > RELIES || was_stopped);
         assert!(!is_stale, "a start took the address from node {owner} and had not looked since");
         let Some((first, last)) = process.first.zip(process.last) else { return };
-        // Fails when the arm with `LostTo` of `Takeover::next` in takeover.rs is removed. What is excluded is in docs/reliability.md: a
-        // describe that shows what was so before the peer's takeover cannot be told from one that is right.
+        // Fails when the arm with `LostTo` of `Takeover::with` in src/takeover.rs is removed. What is excluded is in
+        // docs/reliability.md: a describe that shows what was so before the peer's takeover cannot be told from one that is right.
         let is_misled = last.shown < self.present();
         assert!(is_misled || taken <= first.at || last.at < taken, "a start that was held up took the address from node {owner}");
     }
@@ -332,9 +332,9 @@ impl World {
         let (before, node, now) = (self.owner(), self.processes[number].node, self.now());
         let Tie::Association(id) = tie else { panic!("each association has an id") };
         let result = self.serve(fate, |world| Ok(world.account.disassociate(now, &id.to_string())));
-        // P1, P9. Fails when `Release::described` in release.rs takes everything for its own.
+        // P1, P9. Fails when `Release::described` in src/takeover/release.rs takes everything for its own.
         assert!(before == Some(node) || self.owner() == before, "a stop of node {node} took the address from {before:?}");
-        // P12. Fails when `Release::new` in release.rs does not heed `hand_over`.
+        // P12. Fails when `Release::new` in src/takeover/release.rs does not heed `hand_over`.
         assert!(!self.hand_over, "a node that hands over has released");
         result?.map_err(refused)
     }
@@ -346,7 +346,7 @@ impl World {
         let truly_held = self.nodes[node].held.filter(|version| *version == present);
         match (act, &outcome) {
             (Act::Start, Ok(outcome)) => {
-                // P3. Fails when `take` in start.rs ends where a describe shows the address here.
+                // P3. Fails when `take` in src/takeover/operation/start.rs ends where a describe shows the address here.
                 let own = self.processes[number].acknowledged;
                 assert!(own.is_some(), "a start is done ({outcome:?}) that EC2 never acknowledged");
                 self.nodes[node].held = own;
@@ -355,13 +355,13 @@ impl World {
             (Act::Stop, _) => self.nodes[node].held = None,
             (Act::Status, Ok(Outcome::Held)) => {
                 let look = last.unwrap();
-                // P4. Fails when `State::judge` in state.rs takes an address that is shown here for the latest, whatever is known.
+                // P4. Fails when `State::judge` in src/takeover/state.rs takes an address that is shown here for the latest, whatever is known.
                 assert_eq!(self.owner_of(look.shown), Some(node), "running, and no describe showed it");
                 assert!(look.shown >= self.nodes[node].told, "running, by what is older than what was told or done before");
                 self.nodes[node].told = look.shown;
             }
             (Act::Status, Ok(Outcome::NotHeld)) => {
-                // P13. Fails when `State::judge` in state.rs believes a describe that may be older than an acknowledged start.
+                // P13. Fails when `State::judge` in src/takeover/state.rs believes a describe that may be older than an acknowledged start.
                 assert_eq!(truly_held, None, "not running, while the address is where the start has put it");
                 let look = last.unwrap();
                 if self.owner_of(look.shown) != Some(node) {
@@ -611,7 +611,8 @@ impl Stage {
         let before = owner();
         let outcome = self.run(node, act);
         match act {
-            // P2, P8: whatever was killed before, a start converges. Fails when `State::associated` in state.rs keeps a failed stop.
+            // P2, P8: whatever was killed before, a start converges. Fails when `State::associated` in src/takeover/state.rs keeps a
+            // failed stop.
             Act::Start => {
                 assert_eq!((outcome, owner()), (Ok(Outcome::Held), Some(node)));
                 assert_eq!(self.run(node, Act::Status), Ok(Outcome::Held));
@@ -623,7 +624,7 @@ impl Stage {
             }
             Act::Status => assert_eq!(owner(), before),
         }
-        // P7. Fails when `State::released` in state.rs leaves what is known as it is.
+        // P7. Fails when `State::released` in src/takeover/state.rs leaves what is known as it is.
         let (before, sent) = (owner(), self.world.borrow().changes_sent);
         let again = self.run(node, act);
         assert_eq!(owner(), before, "the second {act:?} changed something");
@@ -641,9 +642,12 @@ impl Stage {
                 self.step(number, Fate::RequestLost);
                 self.pass(Duration::from_secs(2));
             }
+            // P14. Fails when `stop` in src/takeover/operation/stop.rs makes its tries within a deadline of its own, and not by
+            // `world.retry`.
             assert!(self.is_over(number), "a stop does not end at its deadline");
         }
-        // P5: at the status that decides about a reboot, EC2 is well again. Fails when `State::stop_failed` in state.rs does nothing.
+        // P5: at the status that decides about a reboot, EC2 is well again. Fails when `State::stop_failed` in src/takeover/state.rs
+        // does nothing.
         assert_ne!(self.run(node, Act::Status), Ok(Outcome::Held), "heartbeat would reboot node {node}");
     }
 }

@@ -88,7 +88,7 @@ impl Held {
     }
 }
 
-// P9. Fails when the comparison of `pauses` in `Agent::is_stale` in src/agent.rs is removed.
+// P9. Fails when the comparison of `pauses` in `Operation::is_stale` in src/takeover/operation.rs is removed.
 #[test]
 fn a_call_that_is_paused_after_any_request_leaves_the_address_to_the_peer_that_takes_it_meanwhile() {
     let cases = [
@@ -126,7 +126,7 @@ fn a_start_that_is_paused_before_its_first_look_at_ec2_is_a_start_of_afterwards(
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(ME));
 }
 
-// P8. Fails when the call of `remember` in `Agent::stop` in src/agent.rs is removed.
+// P8. Fails when `State::released` in src/takeover/state.rs leaves `stop_failed` as it is.
 #[test]
 fn a_call_that_is_ended_after_any_request_can_be_run_again() {
     let mut cases = Vec::new();
@@ -153,12 +153,12 @@ fn a_call_that_is_ended_after_any_request_can_be_run_again() {
     });
 }
 
-/// A machine of its own, beside the stage's: another instance, with its own marks.
+/// A machine of its own, beside the stage's: another instance, with its own state.
 fn call(stage: &Stage, instance: &str, action: &str) -> Running {
     stage.call([action]).env("MY_ID", instance).env("STATE_DIR", &format!("/run/{instance}")).spawn()
 }
 
-// P2. Fails when the guard of the arm with `Take::Keep` of `Takeover::next` in src/plan.rs is removed.
+// P2. Fails when `State::judge` in src/takeover/state.rs says `Held` and not `Old` while an acknowledged start is young.
 #[test]
 fn of_many_starts_at_once_one_has_the_address_and_each_that_is_done_was_acknowledged() {
     for count in [2, 8, 32] {

@@ -123,7 +123,7 @@ fn stop_disassociates_the_association_id_that_it_saw_and_never_the_address() {
     assert_eq!(stage.ec2.owner(IP), None);
 }
 
-// P1. Fails when the condition `is_here` of `Release::described` in src/takeover.rs is removed.
+// P1. Fails when the condition `is_here` of `Release::described` in src/takeover/release.rs is removed.
 #[test]
 fn stop_leaves_an_address_alone_that_is_not_this_instances() {
     for owner in [None, Some(PEER), Some("eni-0cccccccccccccccc"), Some("i-0aaaaaaa")] {

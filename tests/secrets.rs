@@ -66,7 +66,7 @@ fn holds_the_secret(bytes: &[u8]) -> bool {
     bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
 }
 
-// P10. Fails when `Ec2::attempt` in src/ec2.rs logs the secret key of its `credentials`, too.
+// P10. Fails when `Ec2::attempt` in src/ec2.rs logs the secret key of its `keys`, too.
 #[test]
 fn no_call_tells_the_secret_however_much_it_is_asked_to_tell() {
     for way in WAYS {
