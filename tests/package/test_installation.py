@@ -79,7 +79,7 @@ def test_a_purge_leaves_nothing_behind(fresh, deb, newer_deb):
     before = fresh.files()
     fresh.install(deb)
     fresh.install(newer_deb)
-    fresh.write("/run/elastic-ip/203.0.113.25.handed-over", "")
+    fresh.write("/run/elastic-ip/203.0.113.25.json", "")
     during = fresh.files()
     assert "/usr/sbin/elastic-ip" in during
     fresh.run("apt-get", "purge", "-qy", "elastic-ip")
@@ -88,10 +88,10 @@ def test_a_purge_leaves_nothing_behind(fresh, deb, newer_deb):
     assert changed == set()
 
 
-def test_a_removal_keeps_the_marks_until_a_purge(installed):
-    installed.write("/run/elastic-ip/203.0.113.25.handed-over", "")
+def test_a_removal_keeps_the_state_until_a_purge(installed):
+    installed.write("/run/elastic-ip/203.0.113.25.json", "")
     installed.run("apt-get", "remove", "-qy", "elastic-ip")
-    assert installed.path("/run/elastic-ip/203.0.113.25.handed-over").exists()
+    assert installed.path("/run/elastic-ip/203.0.113.25.json").exists()
     installed.run("apt-get", "purge", "-qy", "elastic-ip")
     assert not installed.path("/run/elastic-ip").exists()
 

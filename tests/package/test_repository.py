@@ -68,18 +68,19 @@ def test_apt_installs_reinstalls_removes_and_purges_it(machine, deb):
     assert not machine.path("/etc/default/elastic-ip").exists()
 
 
-def test_apt_upgrades_it_from_the_previous_version_and_keeps_the_marks_and_the_configuration(machine, deb, older_deb):
+def test_apt_upgrades_it_from_the_previous_version_and_keeps_the_state_and_the_configuration(machine, deb, older_deb):
     use(machine, older_deb)
     machine.run("apt-get", "install", "-qy", "elastic-ip")
     assert version(machine).endswith("~previous")
     machine.write("/etc/default/elastic-ip", "ELASTIC_IP=203.0.113.25\n")
-    machine.write("/run/elastic-ip/203.0.113.25.handed-over", "")
+    state = '{"version": 1, "handed_over": 1000}\n'
+    machine.write("/run/elastic-ip/203.0.113.25.json", state)
     publish(machine, older_deb, deb)
     machine.run("apt-get", "update")
     machine.run("apt-get", "upgrade", "-qy")
     assert not version(machine).endswith("~previous")
     assert machine.path("/etc/default/elastic-ip").read_text() == "ELASTIC_IP=203.0.113.25\n"
-    assert machine.path("/run/elastic-ip/203.0.113.25.handed-over").exists()
+    assert machine.path("/run/elastic-ip/203.0.113.25.json").read_text() == state
 
 
 def test_apt_refuses_a_repository_that_somebody_else_has_changed(machine, deb):
