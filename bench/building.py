@@ -14,7 +14,7 @@ from calls import table
 from record import REPOSITORY, Record, output
 
 CLEAN = REPOSITORY / "target/bench/clean"
-CHANGED = REPOSITORY / "src/plan.rs"
+CHANGED = REPOSITORY / "src/takeover.rs"
 LARGEST = 8
 GOAL = 20
 

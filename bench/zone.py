@@ -223,17 +223,17 @@ All pairs of an account that have their active node in one zone fail over at onc
 has, in each region, a bucket of tokens [for each action](https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html),
 one call takes one token, and an empty bucket means `RequestLimitExceeded`. Actions that change nothing have {DOCUMENTED[0][0]} tokens and get {DOCUMENTED[0][1]}
 a second, others {DOCUMENTED[1][0]} and {DOCUMENTED[1][1]}. Harder is one bucket for both, where those who look take away from those who are due.
-[bench/zone.rs](../bench/zone.rs) plays that in virtual time with the program's own waits (`src/retry.rs`) and decisions (`src/plan.rs`): the
+[bench/zone.rs](../bench/zone.rs) plays that in virtual time with the program's own start (`src/takeover/operation.rs`) and waits (`src/retry.rs`): the
 nodes find their peers dead within {SPREAD:g} s, a call takes {1000 * ANSWER_TIME:g} ms. **The limit** is when the bucket would have taken a describe and an
-associate of each node, had somebody told each when to call. *Asking at leisure* is 2 calls, and one more each time the
+associate of each node, if each had known when to call. *Asking at leisure* is 2 calls, and one more each time the
 time passed has grown by {GOAL - 1:.0%}, until the turn of a node comes: who knows neither how many wait nor how fast the bucket fills
 cannot ask less and still be sure to be no later than that. Aimed at: {GOAL:g} × the limit, 2 calls beyond what cannot be avoided.
 
 {cases_table(common)}
 
 {len(met)} of these {len(common)} zones are done within {GOAL:g} × the limit. With the documented buckets the last of all has its address after at most
-{worst(documented):.2f} × the limit, with one bucket after {worst(single):.2f} ×: an associate may be made only within a second of the describe it relies on, lest
-it take the address from a live owner, so a describe whose associate finds no token in that second is a token lost (there are
+{worst(documented):.2f} × the limit, with one bucket after {worst(single):.2f} ×: an associate may be made only within a second of the describe it relies on, so
+that it does not take the address from a live owner; so a describe whose associate finds no token in that second is a token lost (there are
 {max(case["looks"] for case in single):.2f} describes for an address at most), and so is the time that the last ones oversleep. Within that second an associate is tried
 again every 25 to 50 ms; with documented buckets and an EC2 that answers at once that is most of the calls. {gave_up or 'None'} of the nodes
 gave up before its deadline.
