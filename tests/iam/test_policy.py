@@ -164,6 +164,8 @@ class Agent:
             "AWS_PARAMS": f'"--region={REGION}"',
             "AWS_ENDPOINT_URL_EC2": self.ec2.endpoint,
             "MY_ID": self.ec2.instance,
+            # What is refused here no waiting cures, but a start cannot know.
+            "START_TIMEOUT": "3",
         } | more
         for path, text in {
             "etc/default/elastic-ip": "".join(f"{name}={value}\n" for name, value in values.items()),
@@ -175,7 +177,7 @@ class Agent:
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [PROGRAM, "--root", self.root, *words], capture_output=True, text=True, timeout=150,
+            [PROGRAM, "--root", self.root, *words], capture_output=True, text=True, timeout=60,
             stdin=subprocess.DEVNULL, env={"HOME": "/root", "PATH": os.environ["PATH"]})
 
 
