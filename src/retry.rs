@@ -220,8 +220,11 @@ impl Retry {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let more = if self.count == 1 { "once more".to_owned() } else { format!("{} more times", self.count) };
-        write!(f, "the same {more} within {:.1} s", self.since.elapsed().as_secs_f64())
+        let seconds = self.since.elapsed().as_secs_f64();
+        match self.count {
+            1 => write!(f, "the same once more within {seconds:.1} s"),
+            count => write!(f, "the same {count} more times within {seconds:.1} s"),
+        }
     }
 }
 
