@@ -399,7 +399,7 @@ def section(figures: dict) -> str:
     slow, fast = https[0]["times"][next(iter(AWSEIP))]["status"]["wall"]["n"], https[0]["times"][OURS]["status"]["wall"]["n"]
     lengths = ", ".join(f"{one['measured']:.2f} ms for {one['rtt']:g}" for one in https)
     pauses = {action: API_DELAY * sum("Describe" not in call for call in costs[next(iter(AWSEIP))][action]["calls"]) for action in ACTIONS}
-    paused = " and ".join(f"`{action}`" for action, pause in pauses.items() if pause)
+    paused = "; ".join(f"`{action}`" for action, pause in pauses.items() if pause)
     return f"""## One call, side by side
 
 ![Time of a call over the round trip, for each action and each subject](calls.svg)
@@ -410,7 +410,7 @@ def section(figures: dict) -> str:
 are those that even it must wait for: of the connection, of TLS 1.3 and of each request.
 
 All took turns in one run: {fast} rounds of elastic-ip and the limit, {slow} of the others. Shown are medians, and the 10th to the
-90th percentile. `awseip` sleeps for its `api_delay` of {API_DELAY} s in {paused}; that is in its times.
+90th percentile. `awseip` sleeps for its `api_delay` of {API_DELAY} s where it changes something ({paused}); that is in its times.
 
 EC2 is a stand-in ([bench/endpoint.py](../bench/endpoint.py)) that answers in {figures["answer"]} µs: what EC2 takes comes on top, for all alike.
 It is behind a wire ([bench/wire.py](../bench/wire.py)) that holds each packet for half of the round trip; measured: {lengths}. The
