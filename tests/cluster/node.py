@@ -224,6 +224,11 @@ class Node:
         """As heartbeat.service does it: returns when the resources are given up."""
         self.run(HEARTBEAT, "-k", timeout=120)
         self.heartbeat.wait(60)
+        # The standby that comes 30 s after a failed start would wait for ever for a Heartbeat to hear it.
+        for pid, _, command in self.processes():
+            if "/heartbeat/hb_standby" in command:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not self.heartbeat_processes(), 30, f"heartbeat to end on {self.name}")
 
     def kill_heartbeat(self):
