@@ -1,9 +1,7 @@
 //! The three EC2 calls, with typed answers and typed errors.
 
 mod dry_run;
-mod endpoint;
 mod response;
-mod signing;
 mod transport;
 
 use std::cell::Cell;
@@ -22,10 +20,10 @@ use rusoto_ec2::{Ec2 as _, Ec2Client};
 
 use crate::credentials::{self, Keys};
 use crate::deadline::Deadline;
+use crate::endpoint::Endpoint;
 use crate::escape::printable;
 use crate::ids::{AllocationId, AssociationId, Destination, InstanceId, InterfaceId, Name, Target};
 use crate::retry::{Pace, Transient};
-pub use endpoint::{Endpoint, Reached};
 use transport::Transport;
 
 /// An Elastic IP as one describe showed it.

@@ -11,7 +11,8 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use elastic_ip::config::Config;
-use elastic_ip::ec2::{Ec2, Endpoint};
+use elastic_ip::ec2::Ec2;
+use elastic_ip::endpoint::Endpoint;
 use elastic_ip::file::TextFile;
 use elastic_ip::http::Answer as HttpAnswer;
 use elastic_ip::imds::Imds;

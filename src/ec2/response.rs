@@ -8,9 +8,10 @@ use xml::EventReader;
 use xml::name::OwnedName;
 use xml::reader::{ParserConfig, XmlEvent};
 
-use super::{Error, Kind, signing};
+use super::{Error, Kind};
 use crate::escape::printable;
 use crate::http::Answer;
+use crate::signing;
 
 /// The parts of an answer that tell success from failure.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder};
+use reqwest::Client;
 use rusoto_core::credential::AwsCredentials;
 use rusoto_core::request::{DispatchSignedRequest, DispatchSignedRequestFuture, HttpDispatchError, HttpResponse};
-use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
+use rusoto_core::signature::SignedRequest;
 
-use super::{Error, Kind, response, signing};
+use super::{Error, Kind, response};
 use crate::http::{self, Answer};
+use crate::signing;
 
 /// Carries one call. rusoto passes on only a text when a call fails, and no request's id when it does not, so both are kept here
 /// for the caller.
@@ -40,30 +40,12 @@ impl Transport {
         if let Some((skew, keys)) = &self.skew {
             signing::sign_again(&mut request, keys, Utc::now() + *skew);
         }
-        let answer = http::exchange(self.request(request), self.limit).await.map_err(|error| {
+        let answer = http::exchange(signing::prepare(&self.http, request), self.limit).await.map_err(|error| {
             let kind = if error.is_sent { Kind::Ambiguous } else { Kind::Unsent };
             Error { is_cut_short: error.is_timeout, ..Error::new(kind, format!("{} got {error}", self.action)) }
         })?;
         let id = response::check(self.action, &answer)?;
         Ok((answer, id))
-    }
-
-    fn request(&self, request: SignedRequest) -> RequestBuilder {
-        let url = format!("{}://{}{}", request.scheme(), request.hostname(), request.canonical_path());
-        let mut headers = HeaderMap::new();
-        for (name, values) in request.headers() {
-            for value in values {
-                // Names are rusoto's own; the values that are not (keys) were seen to be printable ASCII.
-                if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-                    headers.append(name, value);
-                }
-            }
-        }
-        let builder = self.http.post(url).headers(headers);
-        match request.payload {
-            Some(SignedRequestPayload::Buffer(bytes)) => builder.body(bytes),
-            _ => builder,
-        }
     }
 }
 

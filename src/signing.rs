@@ -1,20 +1,24 @@
-//! Requests for an EC2 whose clock is not this machine's. EC2 refuses what was signed more than five minutes off, and a node
-//! whose clock is wrong must still be able to take the address.
+//! Signed requests, also for an EC2 whose clock is not this machine's. EC2 refuses what was signed more than five minutes off, and a
+//! node whose clock is wrong must still be able to take the address.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, RequestBuilder};
 use ring::{digest, hmac};
 use rusoto_core::credential::AwsCredentials;
-use rusoto_core::signature::SignedRequest;
+use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 
 /// Below this much, the clock is no reason for a refusal.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(4);
 
 /// How far EC2's clock, as an answer's `Date` tells it, is ahead of this machine's, if that is far enough to matter.
+#[must_use]
 pub fn skew(date: &str) -> Option<TimeDelta> {
     ahead(date).filter(|ahead| ahead.abs() > TOLERANCE)
 }
 
 /// How far EC2's clock is ahead of this machine's, to the second.
+#[must_use]
 pub fn ahead(date: &str) -> Option<TimeDelta> {
     let theirs = DateTime::parse_from_rfc2822(date).ok()?;
     Some(theirs.with_timezone(&Utc) - Utc::now())
@@ -58,6 +62,25 @@ pub fn sign_again(request: &mut SignedRequest, keys: &AwsCredentials, moment: Da
     );
     request.remove_header("authorization");
     request.add_header("authorization", &authorization);
+}
+
+/// rusoto's request, as reqwest sends it.
+pub fn prepare(http: &Client, request: SignedRequest) -> RequestBuilder {
+    let url = format!("{}://{}{}", request.scheme(), request.hostname(), request.canonical_path());
+    let mut headers = HeaderMap::new();
+    for (name, values) in request.headers() {
+        for value in values {
+            // Names are rusoto's own; the values that are not (keys) were seen to be printable ASCII.
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+    }
+    let builder = http.post(url).headers(headers);
+    match request.payload {
+        Some(SignedRequestPayload::Buffer(bytes)) => builder.body(bytes),
+        _ => builder,
+    }
 }
 
 fn mac(key: &[u8], text: &str) -> Vec<u8> {

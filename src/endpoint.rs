@@ -12,8 +12,7 @@ use crate::file;
 use crate::http;
 use crate::ids::RegionName;
 use crate::partition::Partition;
-
-use super::signing;
+use crate::signing;
 
 /// The EC2 API of one region.
 #[derive(Clone)]
@@ -143,7 +142,7 @@ mod tests {
 
     #[test]
     fn every_region_has_the_endpoints_that_aws_publishes() {
-        let table = include_str!("../../tests/endpoints/endpoints.tsv");
+        let table = include_str!("../tests/endpoints/endpoints.tsv");
         let regions = table.lines().filter(|line| !line.starts_with('#'));
         assert!(regions.clone().count() > 40);
         for line in regions {
