@@ -26,6 +26,8 @@ pub enum Error {
     Nowhere,
     /// A place that may have some cannot be read by the caller.
     NotAllowed(String),
+    /// A place that may have some is another user's.
+    Foreign(String),
     /// A place has some that cannot be used.
     Unfit(String),
     /// The metadata service does not have the role or its keys, which it may within a minute.
@@ -38,7 +40,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nowhere => f.write_str("no credentials in any place"),
-            Self::NotAllowed(line) | Self::Unfit(line) | Self::NotYet(line) | Self::Unavailable(line) => f.write_str(line),
+            Self::NotAllowed(line) | Self::Foreign(line) | Self::Unfit(line) | Self::NotYet(line) | Self::Unavailable(line) => {
+                f.write_str(line)
+            }
         }
     }
 }
@@ -51,8 +55,15 @@ impl Transient for Error {
             // A role may be given to an instance that runs.
             Self::Nowhere | Self::NotYet(_) => Some(Pace::Refused),
             Self::Unavailable(_) => Some(Pace::Brisk),
-            Self::NotAllowed(_) | Self::Unfit(_) => None,
+            Self::NotAllowed(_) | Self::Foreign(_) | Self::Unfit(_) => None,
         }
+    }
+}
+
+impl Error {
+    /// Whether another place is looked into after it.
+    fn is_passed_over(&self) -> bool {
+        matches!(self, Self::NotAllowed(_) | Self::Foreign(_))
     }
 }
 
@@ -62,6 +73,15 @@ impl From<file::Error> for Error {
             file::Error::Missing => Self::Nowhere,
             file::Error::Denied(line) => Self::NotAllowed(line),
             file::Error::Unfit(line) => Self::Unfit(line),
+        }
+    }
+}
+
+impl From<file::Unsafe> for Error {
+    fn from(error: file::Unsafe) -> Self {
+        match error {
+            file::Unsafe::Foreign(line) => Self::Foreign(line),
+            file::Unsafe::Open(line) => Self::Unfit(line),
         }
     }
 }
@@ -186,15 +206,17 @@ fn in_file(file: &str, read: Result<AwsCredentials, Error>) -> Result<Found, Err
 pub async fn find(config: &Config, places: &Places<'_>, environment: Environment<'_>, imds: &Imds) -> Result<Found, Error> {
     let before = match (on_this_machine(config, places, environment), &config.role) {
         (Err(Error::Nowhere), Some(role)) => return at(format!("the role {role}"), role::fetch(imds, Some(role)).await),
-        (Err(before @ (Error::Nowhere | Error::NotAllowed(_))), None) if config.secrets_file.is_none() && config.only_profile.is_none() => {
+        (Err(before @ (Error::Nowhere | Error::NotAllowed(_) | Error::Foreign(_))), None)
+            if config.secrets_file.is_none() && config.only_profile.is_none() =>
+        {
             before
         }
         (found, _) => return found,
     };
     at("the instance's role".to_owned(), role::fetch(imds, None).await).map_err(|error| match (error, before) {
         (Error::Nowhere, before) => before,
-        // A file that may not be read is the likelier reason, and the one that can be mended.
-        (Error::Unavailable(_), before @ Error::NotAllowed(_)) => before,
+        // A file that may not be read is the likelier reason, and the one that somebody can put right.
+        (Error::Unavailable(_), before @ (Error::NotAllowed(_) | Error::Foreign(_))) => before,
         (Error::Unavailable(why), _) => Error::Unavailable(format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}")),
         (error, _) => error,
     })
@@ -203,6 +225,7 @@ pub async fn find(config: &Config, places: &Places<'_>, environment: Environment
 /// Whether the places that need no network have keys that can be used, or leave it to the instance's role.
 pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(), Error> {
     match on_this_machine(config, places, environment) {
+        Err(Error::Nowhere | Error::Foreign(_)) if config.secrets_file.is_none() && config.only_profile.is_none() => Ok(()),
         Err(Error::Nowhere) => Ok(()),
         found => found.map(drop),
     }
@@ -245,7 +268,7 @@ fn first(places: impl Iterator<Item = Result<Found, Error>>) -> Result<Found, Er
         match place {
             Ok(found) => return Ok(found),
             Err(Error::Nowhere) => {}
-            Err(error @ Error::NotAllowed(_)) => remembered = error,
+            Err(error) if error.is_passed_over() => remembered = error,
             Err(error) => return Err(error),
         }
     }

@@ -21,19 +21,44 @@ pub struct TextFile {
 }
 
 impl TextFile {
-    /// Refuses a file that holds a secret but is not its owner's alone, where the owner is root or the caller.
-    pub fn check_secrecy(&self) -> Result<(), Error> {
+    /// Refuses a file that is neither root's nor the caller's, or that others may write.
+    pub fn check_owner(&self) -> Result<(), Unsafe> {
         let shown = self.path.display();
-        let owner = self.about.uid();
-        if owner != 0 && owner != geteuid().as_raw() {
-            return Err(Error::Unfit(format!("{shown} holds a secret but belongs to user id {owner}; run: chown root {shown}")));
+        let (owner, caller) = (self.about.uid(), geteuid().as_raw());
+        if owner != 0 && owner != caller {
+            // Nobody is told to take it away from its owner, whose file it may well be: sudo can leave HOME as it is.
+            let own = if caller == 0 { "root's own file, below /root" } else { "a file of your own" };
+            return Err(Unsafe::Foreign(format!(
+                "{shown} belongs to user id {owner} and is not taken for user id {caller}; put what it holds into {own}, mode 600"
+            )));
         }
-        let mode = self.about.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(Error::Unfit(format!("{shown} holds a secret but is open to others (mode {mode:04o}); run: chmod 600 {shown}")));
-        }
-        Ok(())
+        self.check_mode(0o022, "may be written by others", "go-w")
     }
+
+    /// Refuses a file that holds a secret but is not its owner's alone, where the owner is root or the caller.
+    pub fn check_secrecy(&self) -> Result<(), Unsafe> {
+        if let Err(error @ Unsafe::Foreign(_)) = self.check_owner() {
+            return Err(error);
+        }
+        self.check_mode(0o077, "holds a secret but is open to others", "600")
+    }
+
+    fn check_mode(&self, forbidden: u32, what: &str, right: &str) -> Result<(), Unsafe> {
+        let shown = self.path.display();
+        match self.about.mode() & 0o7777 {
+            mode if mode & forbidden != 0 => Err(Unsafe::Open(format!("{shown} {what} (mode {mode:04o}); run: chmod {right} {shown}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a file is not trusted. Each holds one line with the file and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsafe {
+    /// It is somebody else's.
+    Foreign(String),
+    /// Its mode lets others in.
+    Open(String),
 }
 
 /// Why there is no text.

@@ -57,7 +57,7 @@ impl From<credentials::Error> for SetupError {
         match error {
             credentials::Error::Nowhere => Self::NoCredentials,
             credentials::Error::NotAllowed(line) => Self::NotAllowed(line),
-            credentials::Error::Unfit(line) => Self::NotConfigured(line),
+            credentials::Error::Foreign(line) | credentials::Error::Unfit(line) => Self::NotConfigured(line),
             credentials::Error::NotYet(line) | credentials::Error::Unavailable(line) => Self::Unavailable(line),
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use stage::{AWSSECRET, Call, KEY_ID, Metadata, SECRET, Stage};
+use stage::{AWSSECRET, Call, KEY_ID, SECRET, Stage, profile};
 use wiremock::ResponseTemplate;
 
 const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
@@ -18,50 +18,20 @@ const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to 
 const UNKNOWN: &str = "unknown\n";
 const NOWHERE: &str = "elastic-ip remapper: cannot find ~/.awssecret or /root/.awssecret\n";
 
-/// A stage without keys, whose metadata service has none either.
-fn without_keys() -> (Stage, Metadata) {
-    let metadata = Metadata::version_2();
-    let stage = Stage::with_the_address();
-    stage.remove(AWSSECRET);
-    stage.configure(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}", metadata.url()));
-    (stage, metadata)
-}
-
-fn give_role(metadata: &Metadata, role: &str, id: &str) {
-    metadata.tell("iam/security-credentials/", &format!("{role}\n"));
-    tell_keys(metadata, role, id);
-}
-
-fn tell_keys(metadata: &Metadata, role: &str, id: &str) {
-    let json = format!(r#"{{"Code":"Success","AccessKeyId":"{id}","SecretAccessKey":"{SECRET}","Token":"roleToken=="}}"#);
-    metadata.tell(&format!("iam/security-credentials/{role}"), &json);
-}
-
-/// The access key id that the last call was signed with.
-fn signer(stage: &Stage) -> String {
-    let authorization = stage.ec2.requests().pop().unwrap().headers["authorization"].clone();
-    let (_, rest) = authorization.split_once("Credential=").unwrap();
-    rest.split('/').next().unwrap().to_owned()
-}
-
 fn keys_in(id: &str) -> String {
     format!("{id}\n{SECRET}\n")
 }
 
-fn profile(name: &str, id: &str) -> String {
-    format!("[{name}]\naws_access_key_id = {id}\naws_secret_access_key = {SECRET}\n")
-}
-
 #[test]
 fn the_first_place_in_the_chain_that_has_keys_is_taken() {
-    let (stage, metadata) = without_keys();
+    let (stage, metadata) = Stage::without_keys();
     let taken = |environment: &[(&str, &str)]| {
         let call = environment.iter().fold(stage.call(["status"]), |call, (name, value)| call.env(name, value));
         call.run().says(RUNNING, 0);
-        signer(&stage)
+        stage.signer()
     };
     // Each place comes before those above it.
-    give_role(&metadata, "web", "ROLE");
+    metadata.give_role("web", "ROLE");
     assert_eq!(taken(&[]), "ROLE");
     assert_eq!(stage.ec2.requests()[0].headers["x-amz-security-token"], "roleToken==");
     stage.write_secret("root/.aws/config", profile("default", "CONFIG"));
@@ -80,9 +50,9 @@ fn the_first_place_in_the_chain_that_has_keys_is_taken() {
 
 #[test]
 fn a_place_that_aws_params_names_excludes_all_others() {
-    let (stage, metadata) = without_keys();
-    give_role(&metadata, "web", "WEB");
-    tell_keys(&metadata, "db", "DB");
+    let (stage, metadata) = Stage::without_keys();
+    metadata.give_role("web", "WEB");
+    metadata.tell_keys("db", "DB");
     stage.write_secret(AWSSECRET, keys_in("ROOT"));
     stage.write_secret("root/.aws/credentials", profile("failover", "PROFILE"));
     stage.write_secret("etc/keys", keys_in("FILE"));
@@ -92,7 +62,7 @@ fn a_place_that_aws_params_names_excludes_all_others() {
         stage.configure(&format!("AWS_PARAMS=\"--region=eu-west-1 {option}\""));
         let call = stage.call(["status"]).env("AWS_ACCESS_KEY_ID", "ENVIRONMENT").env("AWS_SECRET_ACCESS_KEY", SECRET);
         call.run().says(RUNNING, 0);
-        assert_eq!(signer(&stage), id, "{option}");
+        assert_eq!(stage.signer(), id, "{option}");
     }
     // A role may come by and by.
     stage.configure("AWS_PARAMS='--region=eu-west-1 --role=none'\nSTART_TIMEOUT=0.3");
@@ -109,18 +79,18 @@ fn a_place_that_aws_params_names_excludes_all_others() {
 
 #[test]
 fn a_profile_is_chosen_by_its_name() {
-    let (stage, _metadata) = without_keys();
+    let (stage, _metadata) = Stage::without_keys();
     let files = profile("default", "DEFAULT") + &profile("failover", "FAILOVER");
     stage.write_secret("root/.aws/credentials", &files);
     stage.call(["status"]).env("AWS_PROFILE", "failover").run().says(RUNNING, 0);
-    assert_eq!(signer(&stage), "FAILOVER");
+    assert_eq!(stage.signer(), "FAILOVER");
     stage.run(["status"]).says(RUNNING, 0);
-    assert_eq!(signer(&stage), "DEFAULT");
+    assert_eq!(stage.signer(), "DEFAULT");
     // In the file `config`, a profile's section has a word in front.
     stage.remove("root/.aws/credentials");
     stage.write_secret("root/.aws/config", profile("failover", "WRONG") + &profile("profile failover", "RIGHT"));
     stage.call(["status"]).env("AWS_PROFILE", "failover").run().says(RUNNING, 0);
-    assert_eq!(signer(&stage), "RIGHT");
+    assert_eq!(stage.signer(), "RIGHT");
 }
 
 #[test]
@@ -132,7 +102,7 @@ fn a_missing_or_useless_home_falls_back_to_roots() {
             None => stage.call(["status"]),
         };
         call.run().says(RUNNING, 0);
-        assert_eq!(signer(&stage), KEY_ID, "{home:?}");
+        assert_eq!(stage.signer(), KEY_ID, "{home:?}");
     }
 }
 
@@ -153,7 +123,7 @@ fn every_form_of_the_secret_file_that_is_found_in_the_field_is_read() {
         let stage = Stage::with_the_address();
         stage.write_secret(AWSSECRET, &text);
         stage.run(["status"]).says(RUNNING, 0);
-        assert_eq!(signer(&stage), KEY_ID, "{text:?}");
+        assert_eq!(stage.signer(), KEY_ID, "{text:?}");
         let sent = stage.ec2.requests()[0].headers.get("x-amz-security-token").cloned();
         assert_eq!(sent.as_deref(), token, "{text:?}");
     }
@@ -199,7 +169,7 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
     for file in [AWSSECRET, "root/.aws/credentials", "root/.aws/config", "etc/keys"] {
         for kind in ["a folder", "a FIFO", "a device"] {
             println!("{file} as {kind}");
-            let (stage, _metadata) = without_keys();
+            let (stage, _metadata) = Stage::without_keys();
             let path = stage.path(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             match kind {
@@ -219,7 +189,7 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
 fn a_secret_that_others_may_read_is_refused_with_the_command_that_mends_it() {
     for file in [AWSSECRET, "home/admin/.awssecret", "root/.aws/credentials", "root/.aws/config", "etc/keys"] {
         for mode in [0o640, 0o604, 0o620, 0o602, 0o644, 0o610, 0o666] {
-            let (stage, _metadata) = without_keys();
+            let (stage, _metadata) = Stage::without_keys();
             let content = if file.contains(".aws/") { profile("default", KEY_ID) } else { keys_in(KEY_ID) };
             stage.write(file, content);
             stage.set_mode(file, mode);
@@ -249,7 +219,7 @@ fn settings_without_keys_may_be_open_to_everybody() {
 
 #[test]
 fn a_secret_that_the_caller_may_not_read_asks_for_root() {
-    let (stage, _metadata) = without_keys();
+    let (stage, _metadata) = Stage::without_keys();
     stage.write_secret(AWSSECRET, keys_in(KEY_ID));
     stage.set_mode(AWSSECRET, 0o000);
     for (action, stdout, code) in [("start", "", 4), ("stop", "", 4), ("status", UNKNOWN, 4)] {
@@ -283,7 +253,7 @@ fn half_a_pair_of_keys_is_refused() {
         ended.says("", 6);
         ended.complains_once_of(&[name, missing]);
     }
-    let (stage, _metadata) = without_keys();
+    let (stage, _metadata) = Stage::without_keys();
     stage.write_secret("root/.aws/credentials", "[default]\naws_access_key_id = AKID\n");
     is_refused(&stage, "root/.aws/credentials", &["[default]", "aws_secret_access_key is missing"]);
     stage.write_secret("root/.aws/credentials", format!("[default]\naws_secret_access_key = {SECRET}\n"));
@@ -292,7 +262,7 @@ fn half_a_pair_of_keys_is_refused() {
 
 #[test]
 fn without_keys_anywhere_the_articles_line_is_said_and_by_a_start_not_at_once() {
-    let (stage, metadata) = without_keys();
+    let (stage, metadata) = Stage::without_keys();
     stage.configure("START_TIMEOUT=1");
     for (action, code) in [("start", 6), ("stop", 6), ("status", 4)] {
         let ended = stage.run([action]);
@@ -312,13 +282,13 @@ fn a_start_waits_for_a_role_that_the_instance_is_about_to_have() {
         ("web", absent as fn() -> ResponseTemplate),
         ("web", untrusted as fn() -> ResponseTemplate),
     ] {
-        let (stage, metadata) = without_keys();
-        give_role(&metadata, "web", "ROLE");
+        let (stage, metadata) = Stage::without_keys();
+        metadata.give_role("web", "ROLE");
         metadata.answer_for(&format!("iam/security-credentials/{fact}"), Duration::from_millis(300), template());
         let ended = stage.run(["start"]);
         assert_eq!(ended.code(), 0, "{fact:?}: {ended:?}");
         ended.tells(&["credentials: ", "trying again"]);
-        assert_eq!(signer(&stage), "ROLE");
+        assert_eq!(stage.signer(), "ROLE");
     }
 }
 
@@ -330,7 +300,7 @@ fn a_role_whose_keys_are_not_to_be_had_is_told() {
         ("web", "{}", "AccessKeyId"),
         ("../../secret", "{}", "not the name of a role"),
     ] {
-        let (stage, metadata) = without_keys();
+        let (stage, metadata) = Stage::without_keys();
         metadata.tell("iam/security-credentials/", role);
         metadata.tell(&format!("iam/security-credentials/{role}"), json);
         let ended = stage.run(["status"]);

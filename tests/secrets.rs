@@ -151,7 +151,9 @@ fn a_file_that_is_refused_is_not_quoted() {
         format!("{KEY_ID}\n{SECRET}\n{SECRET}\u{1}\n"),
         format!("{KEY_ID} {SECRET} {SECRET} {SECRET}"),
         format!("{SECRET}:\n"),
-        format!("aws_access_key_id={KEY_ID}\naws_secret_access_key={SECRET}\n"),
+        format!("aws_access_key_id={KEY_ID}\naws_secret_access_key={SECRET}\n{SECRET}\n"),
+        format!("aws_access_key_id={SECRET}\naws_secret_access_key={SECRET}\n"),
+        format!("machine {SECRET} login {KEY_ID} password {SECRET}\n"),
         format!("\u{feff}{KEY_ID}\n{SECRET}\n"),
         format!("{KEY_ID}\n{SECRET}\0\n"),
     ] {

@@ -17,7 +17,7 @@ pub async fn fetch(imds: &Imds, named: Option<&str>) -> Result<AwsCredentials, E
     // The characters of a role's name, and how many: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     if role.is_empty() || role.len() > 64 || !role.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b)) {
         let text = format!("{:?} is not the name of a role", printable(&role));
-        // What is configured can be mended there; what the metadata service tells may be right the next time.
+        // What is configured can be put right there; what the metadata service tells may be right the next time.
         return Err(if named.is_some() { Error::Unfit(text) } else { Error::Unavailable(text) });
     }
     let text = imds.role_credentials(&role).await.map_err(|error| match (Error::from(error), named) {

@@ -86,7 +86,7 @@ def literals() -> list[str]:
     found = []
     for path in sorted((REPOSITORY / "src").rglob("*.rs")):
         code = path.read_text().split("#[cfg(test)]")[0]
-        code = re.sub(r"^\s*//.*$", "", code, flags=re.MULTILINE)
+        code = re.sub(r"^\s*//.*$", "", code, flags=re.MULTILINE).replace("'\"'", "")
         for text in re.findall(r'"((?:[^"\\]|\\.|\\\n)*)"', code):
             text = re.sub(r"\\\n\s*", "", text)
             text = re.sub(r"\\(.)", lambda escape: {"n": "\n", "r": "\r"}.get(escape[1], escape[1]), text)

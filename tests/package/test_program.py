@@ -89,4 +89,4 @@ def test_a_secret_of_another_user_is_refused(contents, tmp_path, action, said, c
     done = subprocess.run([contents / "usr/sbin/elastic-ip", "--root", tmp_path, action],
                           env={"HOME": "/root"}, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == (said, code)
-    assert f"{secret} holds a secret but belongs to user id 65534; run: chown root {secret}" in done.stderr
+    assert f"{secret} belongs to user id 65534 and is not taken for user id 0; put what it holds into root's own file" in done.stderr

@@ -51,7 +51,7 @@ pub fn secret_file(content: &[u8]) -> bool {
         Ok(keys) => {
             assert_fit_for_a_header(&keys);
             let text = std::str::from_utf8(content).unwrap();
-            let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c == ':').collect();
+            let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || ":='\"".contains(c)).collect();
             assert!(words.contains(&keys.aws_access_key_id()), "{:?} is no word of {text:?}", keys.aws_access_key_id());
             assert!(text.contains(keys.aws_secret_access_key()));
             true
@@ -130,7 +130,7 @@ pub fn role_json(text: &[u8]) -> bool {
             assert!(strict["Code"].as_str().is_none_or(|code| code == "Success"), "{strict}");
             true
         }
-        Err(Error::Unfit(line) | Error::NotAllowed(line) | Error::NotYet(line) | Error::Unavailable(line)) => {
+        Err(Error::Unfit(line) | Error::Foreign(line) | Error::NotAllowed(line) | Error::NotYet(line) | Error::Unavailable(line)) => {
             assert_is_fit_for_a_log(&line);
             let code = serde_json::from_slice(text).map_or_else(|_| String::new(), |json: Value| json["Code"].to_string());
             if code.len() < 20 {

@@ -26,6 +26,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// The access key id that it was signed with.
+    pub fn signer(&self) -> String {
+        let (_, rest) = self.headers["authorization"].split_once("Credential=").unwrap();
+        rest.split('/').next().unwrap().to_owned()
+    }
+
     fn read(request: &wiremock::Request) -> Self {
         let mut parameters: BTreeMap<String, String> = url_pairs(&request.body);
         let action = parameters.remove("Action").unwrap_or_default();

@@ -6,6 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::{any, header, header_exists, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use super::SECRET;
 use super::moments::{After, During};
 
 pub const TOKEN: &str = "tOkEn==";
@@ -53,6 +54,18 @@ impl Metadata {
     /// Tells a fact, such as `instance-id`, to those who bring the token.
     pub fn tell(&self, fact: &str, text: &str) {
         self.answer(fact, ResponseTemplate::new(200).set_body_string(text));
+    }
+
+    /// Tells of a role of the instance, and its keys.
+    pub fn give_role(&self, role: &str, id: &str) {
+        self.tell("iam/security-credentials/", &format!("{role}\n"));
+        self.tell_keys(role, id);
+    }
+
+    /// Tells a role's keys.
+    pub fn tell_keys(&self, role: &str, id: &str) {
+        let json = format!(r#"{{"Code":"Success","AccessKeyId":"{id}","SecretAccessKey":"{SECRET}","Token":"roleToken=="}}"#);
+        self.tell(&format!("iam/security-credentials/{role}"), &json);
     }
 
     pub fn answer(&self, fact: &str, template: ResponseTemplate) {

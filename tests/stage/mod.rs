@@ -56,6 +56,11 @@ pub const STATE: &str = "run/elastic-ip/203.0.113.25.json";
 /// As long as EC2's describes may lag behind its changes.
 pub const LAG: Duration = Duration::from_secs(60);
 
+/// A section of `~/.aws/credentials` with keys.
+pub fn profile(name: &str, id: &str) -> String {
+    format!("[{name}]\naws_access_key_id = {id}\naws_secret_access_key = {SECRET}\n")
+}
+
 /// A machine with a working configuration that names [`ME`], [`IP`], keys and region.
 pub struct Stage {
     root: TempDir,
@@ -83,6 +88,20 @@ impl Stage {
         let stage = Self::new();
         stage.ec2.give(IP, ME);
         stage
+    }
+
+    /// A stage where the instance has the address and there are no keys, with a metadata service that has none either.
+    pub fn without_keys() -> (Self, Metadata) {
+        let metadata = Metadata::version_2();
+        let stage = Self::with_the_address();
+        stage.remove(AWSSECRET);
+        stage.configure(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}", metadata.url()));
+        (stage, metadata)
+    }
+
+    /// The access key id that the last call was signed with.
+    pub fn signer(&self) -> String {
+        self.ec2.requests().pop().unwrap().signer()
     }
 
     /// A stage where another instance has the address.
