@@ -1,6 +1,7 @@
 //! `/etc/default/elastic-ip`, `AWS_PARAMS` and the environment, made into one [`Config`].
 
 mod aws_params;
+mod aws_sdk;
 mod defaults;
 mod setting;
 
@@ -13,6 +14,7 @@ use reqwest::Url;
 use crate::file;
 use crate::ids::{InstanceId, RegionName, Target};
 use aws_params::AwsParams;
+pub use aws_sdk::Metadata;
 use defaults::{Assignment, Value};
 pub use setting::Setting;
 
@@ -32,7 +34,7 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// Every name the file may set, for the warning about a misspelt one.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 28] = [
     "ELASTIC_IP",
     "AWS_PARAMS",
     "MY_ID",
@@ -51,7 +53,10 @@ const NAMES: [&str; 25] = [
     "ALLOW_PLAIN_HTTP",
     "AWS_CA_BUNDLE",
     "SSL_CERT_FILE",
+    "AWS_EC2_METADATA_DISABLED",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_METADATA_SERVICE_TIMEOUT",
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "HTTPS_PROXY",
@@ -105,8 +110,8 @@ pub struct Config {
     pub proxy: Option<Url>,
     /// The hosts that are called without the proxy, in curl's form.
     pub no_proxy: Option<String>,
-    /// The metadata service's URL.
-    pub imds: Url,
+    /// The metadata service.
+    pub imds: Metadata,
     /// The role whose credentials to take from the metadata service, to the exclusion of other credentials.
     pub role: Option<String>,
     /// The profile to take credentials from, to the exclusion of other credentials.
@@ -278,10 +283,6 @@ impl<'a> Settings<'a> {
         if let (Some(custom), true) = (&custom, fips || dualstack) {
             return Err(custom.wrong("an endpoint of your own excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT; remove one"));
         }
-        let imds = match self.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT"]) {
-            Some(setting) => setting.guarded_url(&["http"], allow_plain)?,
-            None => Url::parse("http://169.254.169.254").map_err(|error| error.to_string())?,
-        };
         let state_dir = match self.first(&["STATE_DIR"]) {
             Some(setting) => setting.absolute_path()?,
             None => PathBuf::from("/run/elastic-ip"),
@@ -305,7 +306,7 @@ impl<'a> Settings<'a> {
             system_authorities: below(root, Path::new(SYSTEM_AUTHORITIES)),
             proxy: self.first(&["HTTPS_PROXY", "https_proxy"]).map(|setting| setting.url(&["http", "https"])).transpose()?,
             no_proxy: self.first(&["NO_PROXY", "no_proxy"]).map(|setting| setting.text),
-            imds,
+            imds: self.metadata(allow_plain)?,
             role: params.role,
             only_profile: params.profile.clone(),
             profile: params.profile.or_else(|| Some(self.first(&["AWS_PROFILE"])?.text)).unwrap_or_else(|| "default".to_owned()),

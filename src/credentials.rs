@@ -213,11 +213,13 @@ pub async fn find(config: &Config, places: &Places<'_>, environment: Environment
         }
         (found, _) => return found,
     };
+    let nothing_before = |why: String| format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}");
     at("the instance's role".to_owned(), role::fetch(imds, None).await).map_err(|error| match (error, before) {
         (Error::Nowhere, before) => before,
         // A file that may not be read is the likelier reason, and the one that somebody can put right.
-        (Error::Unavailable(_), before @ (Error::NotAllowed(_) | Error::Foreign(_))) => before,
-        (Error::Unavailable(why), _) => Error::Unavailable(format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}")),
+        (Error::Unavailable(_) | Error::Unfit(_), before @ (Error::NotAllowed(_) | Error::Foreign(_))) => before,
+        (Error::Unavailable(why), _) => Error::Unavailable(nothing_before(why)),
+        (Error::Unfit(why), _) => Error::Unfit(nothing_before(why)),
         (error, _) => error,
     })
 }
@@ -294,6 +296,8 @@ impl From<imds::Error> for Error {
         match error {
             imds::Error::Absent(_) => Self::Nowhere,
             imds::Error::NotYet(text) => Self::NotYet(text),
+            // Whoever has said so gives keys elsewhere.
+            imds::Error::Disabled(text) => Self::Unfit(text),
             imds::Error::Refused(text) | imds::Error::Unavailable { text, .. } => Self::Unavailable(text),
         }
     }

@@ -7,6 +7,7 @@ use reqwest::{Client, StatusCode, Url};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use crate::config::Metadata;
 use crate::deadline::Deadline;
 use crate::http::{self, Answer};
 use crate::ids::Mac;
@@ -25,6 +26,8 @@ pub enum Error {
     Absent(String),
     /// The service does not accept a token that it has just given, which it may within a minute.
     NotYet(String),
+    /// The configuration says not to ask the service.
+    Disabled(String),
     /// The service refuses to tell, or tells nonsense.
     Refused(String),
     /// The service did not answer, or not well.
@@ -41,7 +44,9 @@ impl std::error::Error for Error {}
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent(text) | Self::NotYet(text) | Self::Refused(text) | Self::Unavailable { text, .. } => f.write_str(text),
+            Self::Absent(text) | Self::NotYet(text) | Self::Disabled(text) | Self::Refused(text) | Self::Unavailable { text, .. } => {
+                f.write_str(text)
+            }
         }
     }
 }
@@ -51,6 +56,8 @@ pub struct Imds {
     base: Url,
     http: Client,
     deadline: Deadline,
+    attempt_limit: Duration,
+    is_disabled: bool,
     token: Mutex<Token>,
 }
 
@@ -64,11 +71,13 @@ enum Token {
 }
 
 impl Imds {
-    /// The service at `base`; nothing is sent yet. No question takes longer than `deadline`.
-    pub fn new(base: Url, deadline: Deadline) -> anyhow::Result<Self> {
+    /// The configured service; nothing is sent yet. No question takes longer than `deadline`.
+    pub fn new(service: &Metadata, deadline: Deadline) -> anyhow::Result<Self> {
+        let attempt_limit = service.timeout.unwrap_or(ATTEMPT_LIMIT);
         // The service speaks plain HTTP, so the client is built without root certificates.
-        let http = http::client(CONNECT_LIMIT).tls_certs_only([]).build()?;
-        Ok(Self { base, http, deadline, token: Mutex::new(Token::Unknown) })
+        let http = http::client(service.timeout.unwrap_or(CONNECT_LIMIT)).tls_certs_only([]).build()?;
+        let base = service.url.clone();
+        Ok(Self { base, http, deadline, attempt_limit, is_disabled: service.is_disabled, token: Mutex::new(Token::Unknown) })
     }
 
     /// This instance's id.
@@ -113,6 +122,9 @@ impl Imds {
     }
 
     async fn fact(&self, path: &str) -> Result<String, Error> {
+        if self.is_disabled {
+            return Err(Error::Disabled(format!("the metadata service is not asked for {path}: AWS_EC2_METADATA_DISABLED is set")));
+        }
         match self.ask(path).await {
             // The token's life may be over, so that a new one helps.
             Err(Error::NotYet(_)) => self.ask(path).await,
@@ -161,10 +173,10 @@ impl Imds {
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Answer, Error> {
-        let limit = ATTEMPT_LIMIT.min(self.deadline.left());
+        let limit = self.attempt_limit.min(self.deadline.left());
         http::exchange(request, limit).await.map_err(|error| Error::Unavailable {
             text: format!("cannot read {path} from the metadata service at {}: {error}", self.base),
-            is_cut_short: error.is_timeout && limit < ATTEMPT_LIMIT,
+            is_cut_short: error.is_timeout && limit < self.attempt_limit,
         })
     }
 

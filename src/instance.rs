@@ -48,7 +48,7 @@ impl From<imds::Error> for Error {
     fn from(error: imds::Error) -> Self {
         match error {
             imds::Error::Absent(text) | imds::Error::NotYet(text) => Self::NotYet(text),
-            imds::Error::Refused(text) => Self::Final(text),
+            imds::Error::Disabled(text) | imds::Error::Refused(text) => Self::Final(text),
             imds::Error::Unavailable { text, is_cut_short } => Self::Unavailable { text, is_cut_short },
         }
     }

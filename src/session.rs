@@ -98,7 +98,7 @@ pub struct Session {
 impl Session {
     /// Nothing is asked yet. No question to the metadata service takes longer than `deadline`.
     pub fn new(config: Config, root: &Path, deadline: Deadline) -> Result<Self, SetupError> {
-        let imds = Imds::new(config.imds.clone(), deadline).map_err(|error| SetupError::Unavailable(format!("{error:#}")))?;
+        let imds = Imds::new(&config.imds, deadline).map_err(|error| SetupError::Unavailable(format!("{error:#}")))?;
         let imds = Rc::new(imds);
         let config = Rc::new(config);
         Ok(Self {

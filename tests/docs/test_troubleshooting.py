@@ -62,6 +62,8 @@ MISTAKES = {
     "an odd character": (GOOD, lambda m: m.write_secret("AKIDEXAMPLE\nsecr\u00e9t\n"), ("start",)),
     "no such file of keys": ((*GOOD, "AWS_PARAMS=--secrets-file=/nowhere"), None, ("start",)),
     "no such profile": ((*GOOD, "AWS_PARAMS=--profile=nobody"), None, ("start",)),
+    "another mode of the metadata service": ((*GOOD, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=both"), None, ("start",)),
+    "no metadata service by choice": ((f"ELASTIC_IP={ADDRESS}", "AWS_EC2_METADATA_DISABLED=true"), None, ("start",)),
     "half of a named secret": (GOOD, lambda m: m.write_secret("aws_access_key_id = AKIDEXAMPLE\n"), ("start",)),
     "a named secret and more": (GOOD, lambda m: m.write_secret("aws_access_key_id = AKIDEXAMPLE\nmore\n"), ("start",)),
     "a netrc without keys": (GOOD, lambda m: m.write_secret("machine a.example.com login b password c\n"), ("start",)),

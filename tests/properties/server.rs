@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use elastic_ip::config::Config;
+use elastic_ip::config::{Config, Metadata};
 use elastic_ip::credentials::Keys;
 use elastic_ip::deadline::Deadline;
 use elastic_ip::ec2::{Ec2, Limits};
@@ -79,7 +79,8 @@ impl Server {
         }
         *self.answers.lock().unwrap() = answers;
         self.runtime.block_on(async {
-            let imds = Imds::new(self.url.parse().unwrap(), Deadline::after(Duration::from_secs(60))).unwrap();
+            let service = Metadata { url: self.url.parse().unwrap(), is_disabled: false, timeout: None };
+            let imds = Imds::new(&service, Deadline::after(Duration::from_secs(60))).unwrap();
             question(Rc::new(imds)).await
         })
     }
