@@ -14,7 +14,7 @@ use reqwest::Url;
 use crate::file;
 use crate::ids::{InstanceId, RegionName, Target};
 use aws_params::AwsParams;
-pub use aws_sdk::Metadata;
+pub use aws_sdk::{Choice, Metadata, NamedFile};
 use defaults::{Assignment, Value};
 pub use setting::Setting;
 
@@ -34,7 +34,7 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// Every name the file may set, for the warning about a misspelt one.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 31] = [
     "ELASTIC_IP",
     "AWS_PARAMS",
     "MY_ID",
@@ -47,6 +47,9 @@ const NAMES: [&str; 28] = [
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CONFIG_FILE",
     "AWS_ENDPOINT_URL_EC2",
     "AWS_ENDPOINT_URL",
     "EC2_URL",
@@ -114,10 +117,12 @@ pub struct Config {
     pub imds: Metadata,
     /// The role whose credentials to take from the metadata service, to the exclusion of other credentials.
     pub role: Option<String>,
-    /// The profile to take credentials from, to the exclusion of other credentials.
-    pub only_profile: Option<String>,
     /// The profile for what `~/.aws` is asked.
-    pub profile: String,
+    pub profile: Choice,
+    /// The file in place of `~/.aws/credentials`.
+    pub credentials_file: Option<NamedFile>,
+    /// The file in place of `~/.aws/config`.
+    pub config_file: Option<NamedFile>,
     /// The file to take credentials from, to the exclusion of other credentials.
     pub secrets_file: Option<PathBuf>,
     /// Whether start may take an address that somebody holds.
@@ -135,7 +140,7 @@ impl Config {
     /// `parameters`, by the names that the file has for them, win over both.
     ///
     /// A `path` of `None` means [`FILE`], which may be absent. `named` are the addresses of the command line: where there
-    /// are any, `ELASTIC_IP` is not looked at. Names that look like a misspelling of a known one are warned about.
+    /// are any, `ELASTIC_IP` is not looked at. Names that nobody reads, but that look like some that somebody should, are warned about.
     pub fn load(
         path: Option<&Path>,
         root: &Path,
@@ -144,7 +149,7 @@ impl Config {
         environment: Environment,
     ) -> Result<Self, Error> {
         let settings = Settings::read(path, root, parameters, environment)?;
-        settings.warn_of_misspelling();
+        settings.warn_of_strangers();
         settings.config(root, named).map_err(Error::Unfit)
     }
 }
@@ -215,16 +220,6 @@ impl<'a> Settings<'a> {
         Ok(Self { path, missing, assignments, parameters, environment })
     }
 
-    fn warn_of_misspelling(&self) {
-        for Assignment { name, line, .. } in self.assignments.iter().filter(|assignment| !NAMES.contains(&assignment.name.as_str())) {
-            let distance = |known: &str| strsim::osa_distance(&name.to_ascii_uppercase(), &known.to_ascii_uppercase());
-            let near = NAMES.iter().map(|known| (distance(known), known)).min();
-            if let Some((..=2, known)) = near {
-                log::warn!("{} line {line}: {name} is not a name this program reads; did you mean {known}?", self.path.display());
-            }
-        }
-    }
-
     /// Where the file set the name, as a shell would see it: the last assignment counts.
     fn assigned(&self, name: &str) -> Option<&Assignment> {
         self.assignments.iter().rfind(|assignment| assignment.name == name)
@@ -270,11 +265,15 @@ impl<'a> Settings<'a> {
         };
         let region = match (region, self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])) {
             (Some(region), _) if self.parameter("AWS_REGION").is_none() => Some(region),
+            (None, None) if (self.environment)("AWS_DEFAULT_REGION").is_some_and(|text| text.is_empty()) => {
+                return Err("environment variable AWS_DEFAULT_REGION is empty; unset it".to_owned());
+            }
             (_, setting) => setting.map(|setting| setting.region()).transpose()?,
         };
-        if let Some(profile) = self.parameter("AWS_PROFILE") {
-            params = AwsParams { profile: Some(profile.text.clone()), ..AwsParams::default() };
+        if self.parameter("AWS_PROFILE").is_some() {
+            params = AwsParams::default();
         }
+        let credentials_file = self.named_file("AWS_SHARED_CREDENTIALS_FILE")?;
         let custom = self.first(&["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL", "EC2_URL"]);
         let allow_plain = self.truth("ALLOW_PLAIN_HTTP", false)?;
         let endpoint = custom.as_ref().map(|setting| setting.guarded_url(&["https", "http"], allow_plain)).transpose()?;
@@ -308,8 +307,9 @@ impl<'a> Settings<'a> {
             no_proxy: self.first(&["NO_PROXY", "no_proxy"]).map(|setting| setting.text),
             imds: self.metadata(allow_plain)?,
             role: params.role,
-            only_profile: params.profile.clone(),
-            profile: params.profile.or_else(|| Some(self.first(&["AWS_PROFILE"])?.text)).unwrap_or_else(|| "default".to_owned()),
+            profile: self.choice(params.profile.as_deref(), credentials_file.as_ref())?,
+            credentials_file,
+            config_file: self.named_file("AWS_CONFIG_FILE")?,
             secrets_file: params.secrets_file.map(|path| below(root, &path)),
             allow_reassociation,
             release_on_stop,

@@ -3,6 +3,8 @@
 mod aws_files;
 mod awssecret;
 mod environment;
+mod ini;
+mod profile;
 mod role;
 
 use std::cell::RefCell;
@@ -13,11 +15,14 @@ use std::rc::Rc;
 use nix::unistd::{User, geteuid};
 use rusoto_core::credential::AwsCredentials;
 
-use crate::config::{self, Config, Environment, below};
+use crate::config::{self, Choice, Config, Environment, NamedFile, below};
+use crate::escape::one_line;
 use crate::file;
 use crate::ids::RegionName;
 use crate::imds::{self, Imds};
 use crate::retry::{Pace, Transient};
+use aws_files::{AwsFiles, Paths};
+use profile::Source;
 
 /// Why there are no credentials. Each text is one line with the place and the remedy, and never a secret.
 #[derive(Debug)]
@@ -122,24 +127,57 @@ impl<'a> Places<'a> {
         self.homes().map(|home| home.join(".awssecret"))
     }
 
-    fn aws_folders(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        self.homes().map(|home| home.join(".aws"))
+    /// The files of AWS's SDKs in each home.
+    fn aws_files<'b>(&'b self, config: &'b Config) -> impl Iterator<Item = Result<AwsFiles, Error>> + 'b {
+        self.homes().map(|home| {
+            let path = |named: Option<&NamedFile>, name: &str| match named {
+                // Who wrote `~` meant the one home.
+                Some(file) if file.is_in_home => (self.homes().next().unwrap_or_default().join(&file.path), Some(file.origin.clone())),
+                Some(file) => (below(self.root, &file.path), Some(file.origin.clone())),
+                None => (home.join(".aws").join(name), None),
+            };
+            AwsFiles::read(&Paths {
+                credentials: path(config.credentials_file.as_ref(), "credentials"),
+                config: path(config.config_file.as_ref(), "config"),
+            })
+        })
     }
 
-    /// The region that the profile in `~/.aws/config` names. The error is one line with the file and the remedy.
-    pub fn profile_region(&self, profile: &str) -> Result<Option<RegionName>, String> {
-        self.aws_folders().find_map(|folder| aws_files::region(&folder, profile)).transpose()
+    /// The region that the configured profile names. The error is one line with the file and the remedy.
+    pub fn profile_region(&self, config: &Config) -> Result<Option<RegionName>, String> {
+        let mut is_known = !config.profile.is_named;
+        for files in self.aws_files(config) {
+            let files = files.map_err(|error| error.to_string())?;
+            let Some(profile) = files.profile(&config.profile.name) else { continue };
+            is_known = true;
+            if let Some(region) = profile.get("region") {
+                return region.parse().map(Some).map_err(|what| format!("{}: {what}", profile.place("region")));
+            }
+        }
+        if is_known { Ok(None) } else { Err(no_profile(config)) }
     }
+}
+
+fn no_profile(config: &Config) -> String {
+    let Choice { name, origin, .. } = &config.profile;
+    let name = one_line(name);
+    let shown = |named: Option<&NamedFile>, name: &str| match named {
+        Some(file) if file.is_in_home => format!("~/{}", file.path.display()),
+        Some(file) => file.path.display().to_string(),
+        None => format!("~/.aws/{name}"),
+    };
+    let files = [shown(config.credentials_file.as_ref(), "credentials"), shown(config.config_file.as_ref(), "config")].join(" or ");
+    format!("no profile {name:?} in {files}; {}: correct the name", origin.as_deref().unwrap_or_default())
 }
 
 /// The keys of one process, which are looked for once, and again where EC2 refuses them.
 pub struct Keys {
     cached: RefCell<Option<AwsCredentials>>,
-    source: Option<Source>,
+    source: Option<Origin>,
 }
 
 /// Where keys are looked for.
-struct Source {
+struct Origin {
     config: Rc<Config>,
     root: PathBuf,
     imds: Rc<Imds>,
@@ -149,7 +187,7 @@ impl Keys {
     /// Nothing is looked for yet.
     #[must_use]
     pub fn new(config: Rc<Config>, root: &Path, imds: Rc<Imds>) -> Self {
-        let source = Source { config, root: root.to_owned(), imds };
+        let source = Origin { config, root: root.to_owned(), imds };
         Self { cached: RefCell::default(), source: Some(source) }
     }
 
@@ -170,9 +208,9 @@ impl Keys {
 
     /// Looks for the keys, and says where they were found.
     pub async fn find(&self) -> Result<Found, Error> {
-        let source = self.source.as_ref().ok_or(Error::Nowhere)?;
-        let places = Places::new(&source.root, &config::environment);
-        let found = find(&source.config, &places, &config::environment, &source.imds).await?;
+        let Origin { config, root, imds } = self.source.as_ref().ok_or(Error::Nowhere)?;
+        let places = Places::new(root, &config::environment);
+        let found = find(config, &places, &config::environment, imds).await?;
         *self.cached.borrow_mut() = Some(found.keys.clone());
         Ok(found)
     }
@@ -193,88 +231,133 @@ pub struct Found {
     pub place: String,
 }
 
-fn at(place: String, read: Result<AwsCredentials, Error>) -> Result<Found, Error> {
-    read.map(|keys| Found { keys, place })
-}
-
-/// A file that others may read is refused.
-fn in_file(file: &str, read: Result<AwsCredentials, Error>) -> Result<Found, Error> {
-    at(format!("{file}, which only its owner may read"), read)
-}
-
-/// Looks through the places in turn. A place that `AWS_PARAMS` names excludes all others.
+/// Looks through the places in turn. A place that is named excludes all others.
 pub async fn find(config: &Config, places: &Places<'_>, environment: Environment<'_>, imds: &Imds) -> Result<Found, Error> {
-    let before = match (on_this_machine(config, places, environment), &config.role) {
-        (Err(Error::Nowhere), Some(role)) => return at(format!("the role {role}"), role::fetch(imds, Some(role)).await),
-        (Err(before @ (Error::Nowhere | Error::NotAllowed(_) | Error::Foreign(_))), None)
-            if config.secrets_file.is_none() && config.only_profile.is_none() =>
-        {
-            before
-        }
-        (found, _) => return found,
+    let (source, before) = locate(config, places, environment)?;
+    let is_the_last_place = matches!(source, Source::Instance(None));
+    let found = match source {
+        Source::Keys(found) => Ok(found),
+        Source::Instance(named) => of_the_instance(imds, named.as_deref()).await,
     };
+    if !is_the_last_place {
+        return found;
+    }
     let nothing_before = |why: String| format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}");
-    at("the instance's role".to_owned(), role::fetch(imds, None).await).map_err(|error| match (error, before) {
-        (Error::Nowhere, before) => before,
+    found.map_err(|error| match (error, before) {
         // A file that may not be read is the likelier reason, and the one that somebody can put right.
-        (Error::Unavailable(_) | Error::Unfit(_), before @ (Error::NotAllowed(_) | Error::Foreign(_))) => before,
-        (Error::Unavailable(why), _) => Error::Unavailable(nothing_before(why)),
-        (Error::Unfit(why), _) => Error::Unfit(nothing_before(why)),
+        (Error::Nowhere | Error::Unavailable(_) | Error::Unfit(_), Some(before)) => before,
+        (Error::Unavailable(why), None) => Error::Unavailable(nothing_before(why)),
+        (Error::Unfit(why), None) => Error::Unfit(nothing_before(why)),
         (error, _) => error,
     })
 }
 
+/// The keys of the instance's role, or of the one of this name.
+async fn of_the_instance(imds: &Imds, named: Option<&str>) -> Result<Found, Error> {
+    let keys = role::fetch(imds, named).await?;
+    Ok(Found { keys, place: named.map_or_else(|| "the instance's role".to_owned(), |role| format!("the role {role}")) })
+}
+
 /// Whether the places that need no network have keys that can be used, or leave it to the instance's role.
 pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(), Error> {
-    match on_this_machine(config, places, environment) {
-        Err(Error::Nowhere | Error::Foreign(_)) if config.secrets_file.is_none() && config.only_profile.is_none() => Ok(()),
-        Err(Error::Nowhere) => Ok(()),
-        found => found.map(drop),
+    match locate(config, places, environment)? {
+        (Source::Instance(None), Some(before @ Error::NotAllowed(_))) => Err(before),
+        _ => Ok(()),
     }
 }
 
-/// All places but the role.
-fn on_this_machine(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<Found, Error> {
-    let in_secret = |path: &Path| in_file(&path.display().to_string(), awssecret::read(path));
-    let in_profile =
-        |folder: &Path, profile: &str| in_file(&format!("profile {profile} in {}", folder.display()), aws_files::read(folder, profile));
+/// The place where the keys are, and with the last one, the instance's role, why one before it could not be looked into.
+fn locate(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(Source, Option<Error>), Error> {
     if let Some(path) = &config.secrets_file {
-        return in_secret(path).map_err(|error| match error {
-            Error::Nowhere => Error::Unfit(format!("{} does not exist; AWS_PARAMS names it with --secrets-file", path.display())),
-            error => error,
-        });
-    }
-    if let Some(profile) = &config.only_profile {
-        let found = first(places.aws_folders().map(|folder| in_profile(&folder, profile)));
-        return found.map_err(|error| match error {
-            Error::Nowhere => {
-                Error::Unfit(format!("no keys for profile {profile:?} in ~/.aws/credentials; AWS_PARAMS names it with --profile"))
-            }
-            error => error,
-        });
+        return match in_secret(path) {
+            Err(Error::Nowhere) => Err(Error::Unfit(format!("{} does not exist; AWS_PARAMS names it with --secrets-file", path.display()))),
+            found => Ok((found?, None)),
+        };
     }
     if config.role.is_some() {
-        return Err(Error::Nowhere);
+        return Ok((Source::Instance(config.role.clone()), None));
     }
-    first(
-        std::iter::once_with(|| at("the environment".to_owned(), environment::read(environment)))
-            .chain(places.secrets().map(|path| in_secret(&path)))
-            .chain(places.aws_folders().map(|folder| in_profile(&folder, &config.profile))),
-    )
-}
-
-/// The first place that has keys. A place that cannot be read is passed over, and remembered in case no other has any.
-fn first(places: impl Iterator<Item = Result<Found, Error>>) -> Result<Found, Error> {
-    let mut remembered = Error::Nowhere;
-    for place in places {
-        match place {
-            Ok(found) => return Ok(found),
+    if config.profile.origin.is_some() {
+        return Ok((in_named_profile(config, places, environment)?, None));
+    }
+    if let Some(found) = environment::of_the_sdks(environment)? {
+        // As botocore does: whose files are broken may mean others.
+        places.aws_files(config).next().transpose()?.map(|files| files.know(&config.profile.name)).transpose()?;
+        return Ok((Source::Keys(found), None));
+    }
+    if let Some(found) = environment::of_the_old_tools(environment)? {
+        return Ok((Source::Keys(found), None));
+    }
+    let in_profiles = || match in_profile(config, places) {
+        Err(Error::Nowhere) => environment::refuse_unsupported(environment).and(Err(Error::Nowhere)),
+        found => found,
+    };
+    let mut before = None;
+    for found in places.secrets().map(|path| in_secret(&path)).chain(std::iter::once_with(in_profiles)) {
+        match found {
+            Ok(source) => return Ok((source, None)),
             Err(Error::Nowhere) => {}
-            Err(error) if error.is_passed_over() => remembered = error,
+            Err(error) if error.is_passed_over() => before = before.or(Some(error)),
             Err(error) => return Err(error),
         }
     }
-    Err(remembered)
+    Ok((Source::Instance(None), before))
+}
+
+fn in_secret(path: &Path) -> Result<Source, Error> {
+    let keys = awssecret::read(path)?;
+    Ok(Source::Keys(Found { keys, place: format!("{}, which only its owner may read", path.display()) }))
+}
+
+/// What the configured profile gives, in the first home where it gives anything.
+fn in_profile(config: &Config, places: &Places<'_>) -> Result<Source, Error> {
+    let mut before = Error::Nowhere;
+    for files in places.aws_files(config) {
+        let mut files = files?;
+        files.know(&config.profile.name)?;
+        match profile::source(&files, &config.profile.name) {
+            Ok(Some(source)) => return Ok(source),
+            Ok(None) => before = files.unread().unwrap_or(before),
+            Err(error) if error.is_passed_over() => before = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(before)
+}
+
+/// The same for a profile, or a file, that is named: then there is no other place but the environment, where that names it.
+fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<Source, Error> {
+    let Choice { name, origin, is_named, is_after_environment } = &config.profile;
+    let mut is_known = false;
+    let mut shown = String::new();
+    for files in places.aws_files(config) {
+        let files = files?;
+        let is_here = files.know(name)?;
+        if shown.is_empty() || (is_here && !is_known) {
+            files.shown().clone_into(&mut shown);
+        }
+        is_known |= is_here;
+    }
+    let found = in_profile(config, places);
+    if *is_named && !is_known && !matches!(&found, Err(error) if error.is_passed_over()) {
+        return Err(Error::Unfit(no_profile(config)));
+    }
+    if *is_after_environment && let Some(found) = environment::of_the_sdks(environment)? {
+        return Ok(Source::Keys(found));
+    }
+    if *is_after_environment {
+        environment::refuse_unsupported(environment)?;
+    }
+    found.map_err(|error| match error {
+        Error::Nowhere => {
+            let origin = origin.as_deref().unwrap_or_default();
+            Error::Unfit(format!(
+                "no keys for profile {:?} in {shown}; {origin}: add its keys, or remove that to use other places",
+                one_line(name)
+            ))
+        }
+        error => error,
+    })
 }
 
 /// Puts keys together, once they are seen to be fit for an HTTP header. `place` is named in the error.

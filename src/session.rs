@@ -116,7 +116,7 @@ impl Session {
         if let Some(region) = &self.config.region {
             return Ok((region.clone(), Origin::Configuration));
         }
-        match Places::new(&self.root, &config::environment).profile_region(&self.config.profile) {
+        match Places::new(&self.root, &config::environment).profile_region(&self.config) {
             Err(line) => Err(instance::Error::Unfit(line)),
             Ok(Some(region)) => Ok((region, Origin::Profile)),
             Ok(None) => Ok((instance::region(&self.imds).await?, Origin::Imds)),

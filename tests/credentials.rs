@@ -255,9 +255,9 @@ fn half_a_pair_of_keys_is_refused() {
     }
     let (stage, _metadata) = Stage::without_keys();
     stage.write_secret("root/.aws/credentials", "[default]\naws_access_key_id = AKID\n");
-    is_refused(&stage, "root/.aws/credentials", &["[default]", "aws_secret_access_key is missing"]);
+    is_refused(&stage, "root/.aws/credentials", &["profile \"default\"", "aws_secret_access_key is missing"]);
     stage.write_secret("root/.aws/credentials", format!("[default]\naws_secret_access_key = {SECRET}\n"));
-    is_refused(&stage, "root/.aws/credentials", &["[default]", "aws_access_key_id is missing"]);
+    is_refused(&stage, "root/.aws/credentials", &["profile \"default\"", "aws_access_key_id is missing"]);
 }
 
 #[test]

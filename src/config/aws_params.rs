@@ -45,6 +45,10 @@ impl AwsParams {
             "ap" => "ap-southeast-1".to_owned(),
             _ => region,
         });
+        let places = [params.role.is_some(), params.profile.is_some(), params.secrets_file.is_some()];
+        if places.into_iter().filter(|named| *named).count() > 1 {
+            return Err("more than one place for keys is named; keep one of --role=, --profile= and --secrets-file=".to_owned());
+        }
         Ok(params)
     }
 }

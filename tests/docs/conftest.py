@@ -45,6 +45,12 @@ class Machine:
         path.write_text(text)
         path.chmod(mode)
 
+    def write_settings(self, text: str):
+        path = self.root / "root/.aws/config"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o600)
+
     def run(self, *words: str, **environment: str) -> Said:
         done = subprocess.run(
             [self.program, "--root", self.root, *words],

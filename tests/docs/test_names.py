@@ -9,8 +9,8 @@ from documents import REPOSITORY
 DOCUMENTS = ["README.md", "man/elastic-ip.8", "etc/default/elastic-ip", "CHANGELOG.md", "docs/architecture.md", "docs/heartbeat.md",
              "docs/keepalived.md", "docs/monit.md", "docs/pacemaker.md"]
 NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-# Another word for AWS_REGION: the SDKs know both.
-SYNONYM = "AWS_DEFAULT_REGION"
+# Other words for AWS_REGION and AWS_PROFILE: the SDKs know both.
+SYNONYMS = {"AWS_DEFAULT_REGION", "AWS_DEFAULT_PROFILE"}
 
 
 def read(name):
@@ -46,7 +46,7 @@ def shipped_assignments():
 
 
 def test_the_shipped_configuration_shows_every_name_once():
-    assert sorted(shipped_assignments()) == sorted(configuration_names() - {SYNONYM})
+    assert sorted(shipped_assignments()) == sorted(configuration_names() - SYNONYMS)
 
 
 def test_each_line_of_the_shipped_configuration_may_be_uncommented(machine):

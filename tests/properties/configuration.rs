@@ -67,7 +67,7 @@ pub fn aws_params(text: &str) -> bool {
     let targets = vec![super::IP.parse().unwrap()];
     match Config::load(None, Path::new("/nonexistent"), targets, &[], &environment) {
         Ok(config) => {
-            let told = [config.role, config.only_profile, config.region.map(|region| region.to_string())];
+            let told = [config.role, config.profile.origin.map(|_| config.profile.name), config.region.map(|region| region.to_string())];
             let file = config.secrets_file.map(|path| path.to_string_lossy().into_owned());
             for word in told.into_iter().flatten().chain(file) {
                 // Each value is one word of the text, without its quotes, or an alias.

@@ -87,8 +87,13 @@ pub fn aws_files(content: &[u8]) -> bool {
             }
             Err(error) => panic!("{error:?}"),
         }
-        let environment = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
-        if let Err(line) = Places::new(root, &environment).profile_region(profile) {
+        let environment = |name: &str| match name {
+            "HOME" => Some("/home/me".to_owned()),
+            "AWS_PROFILE" => Some(profile.to_owned()),
+            _ => None,
+        };
+        let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
+        if let Err(line) = Places::new(root, &environment).profile_region(&config) {
             assert_is_one_line(&line);
         }
     }
