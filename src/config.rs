@@ -34,7 +34,7 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// Every name the file may set, for the warning about a misspelt one.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "ELASTIC_IP",
     "AWS_PARAMS",
     "MY_ID",
@@ -53,6 +53,7 @@ const NAMES: [&str; 31] = [
     "AWS_ENDPOINT_URL_EC2",
     "AWS_ENDPOINT_URL",
     "EC2_URL",
+    "AWS_ENDPOINT_URL_STS",
     "ALLOW_PLAIN_HTTP",
     "AWS_CA_BUNDLE",
     "SSL_CERT_FILE",
@@ -101,6 +102,8 @@ pub struct Config {
     pub region: Option<RegionName>,
     /// The EC2 API's URL, where it is not the region's own.
     pub endpoint: Option<Url>,
+    /// The STS API's URL, where it is not the region's own.
+    pub sts_endpoint: Option<Url>,
     /// Use the region's FIPS endpoint.
     pub fips: bool,
     /// Use the region's dual-stack endpoint.
@@ -282,6 +285,7 @@ impl<'a> Settings<'a> {
         if let (Some(custom), true) = (&custom, fips || dualstack) {
             return Err(custom.wrong("an endpoint of your own excludes AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT; remove one"));
         }
+        let for_sts = self.first(&["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"]);
         let state_dir = match self.first(&["STATE_DIR"]) {
             Some(setting) => setting.absolute_path()?,
             None => PathBuf::from("/run/elastic-ip"),
@@ -299,6 +303,7 @@ impl<'a> Settings<'a> {
             instance: self.instance()?,
             region,
             endpoint,
+            sts_endpoint: for_sts.map(|setting| setting.guarded_url(&["https", "http"], allow_plain)).transpose()?,
             fips,
             dualstack,
             authorities: authorities.map(|path| below(root, &path)),

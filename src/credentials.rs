@@ -1,5 +1,6 @@
 //! The keys that sign a call: the chain of places where they may be, first that answers.
 
+mod assume_role;
 mod aws_files;
 mod awssecret;
 mod environment;
@@ -16,6 +17,7 @@ use nix::unistd::{User, geteuid};
 use rusoto_core::credential::AwsCredentials;
 
 use crate::config::{self, Choice, Config, Environment, NamedFile, below};
+use crate::deadline::Deadline;
 use crate::escape::one_line;
 use crate::file;
 use crate::ids::RegionName;
@@ -181,13 +183,14 @@ struct Origin {
     config: Rc<Config>,
     root: PathBuf,
     imds: Rc<Imds>,
+    deadline: Deadline,
 }
 
 impl Keys {
-    /// Nothing is looked for yet.
+    /// Nothing is looked for yet. A call to STS does not take longer than `deadline`.
     #[must_use]
-    pub fn new(config: Rc<Config>, root: &Path, imds: Rc<Imds>) -> Self {
-        let source = Origin { config, root: root.to_owned(), imds };
+    pub fn new(config: Rc<Config>, root: &Path, imds: Rc<Imds>, deadline: Deadline) -> Self {
+        let source = Origin { config, root: root.to_owned(), imds, deadline };
         Self { cached: RefCell::default(), source: Some(source) }
     }
 
@@ -208,9 +211,9 @@ impl Keys {
 
     /// Looks for the keys, and says where they were found.
     pub async fn find(&self) -> Result<Found, Error> {
-        let Origin { config, root, imds } = self.source.as_ref().ok_or(Error::Nowhere)?;
+        let Origin { config, root, imds, deadline } = self.source.as_ref().ok_or(Error::Nowhere)?;
         let places = Places::new(root, &config::environment);
-        let found = find(config, &places, &config::environment, imds).await?;
+        let found = find(config, &places, &config::environment, imds, deadline).await?;
         *self.cached.borrow_mut() = Some(found.keys.clone());
         Ok(found)
     }
@@ -231,13 +234,20 @@ pub struct Found {
     pub place: String,
 }
 
-/// Looks through the places in turn. A place that is named excludes all others.
-pub async fn find(config: &Config, places: &Places<'_>, environment: Environment<'_>, imds: &Imds) -> Result<Found, Error> {
+/// Looks through the places in turn. A place that is named excludes all others. Nothing is asked of STS beyond `deadline`.
+pub async fn find(
+    config: &Config,
+    places: &Places<'_>,
+    environment: Environment<'_>,
+    imds: &Imds,
+    deadline: &Deadline,
+) -> Result<Found, Error> {
     let (source, before) = locate(config, places, environment)?;
     let is_the_last_place = matches!(source, Source::Instance(None));
     let found = match source {
         Source::Keys(found) => Ok(found),
         Source::Instance(named) => of_the_instance(imds, named.as_deref()).await,
+        Source::Role(role) => assume_role::fetch(&role, config, places, imds, deadline).await,
     };
     if !is_the_last_place {
         return found;
@@ -288,7 +298,7 @@ fn locate(config: &Config, places: &Places<'_>, environment: Environment<'_>) ->
     if let Some(found) = environment::of_the_old_tools(environment)? {
         return Ok((Source::Keys(found), None));
     }
-    let in_profiles = || match in_profile(config, places) {
+    let in_profiles = || match in_profile(config, places, environment) {
         Err(Error::Nowhere) => environment::refuse_unsupported(environment).and(Err(Error::Nowhere)),
         found => found,
     };
@@ -310,12 +320,12 @@ fn in_secret(path: &Path) -> Result<Source, Error> {
 }
 
 /// What the configured profile gives, in the first home where it gives anything.
-fn in_profile(config: &Config, places: &Places<'_>) -> Result<Source, Error> {
+fn in_profile(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<Source, Error> {
     let mut before = Error::Nowhere;
     for files in places.aws_files(config) {
         let mut files = files?;
         files.know(&config.profile.name)?;
-        match profile::source(&files, &config.profile.name) {
+        match profile::source(&files, &config.profile.name, environment) {
             Ok(Some(source)) => return Ok(source),
             Ok(None) => before = files.unread().unwrap_or(before),
             Err(error) if error.is_passed_over() => before = error,
@@ -338,7 +348,7 @@ fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environme
         }
         is_known |= is_here;
     }
-    let found = in_profile(config, places);
+    let found = in_profile(config, places, environment);
     if *is_named && !is_known && !matches!(&found, Err(error) if error.is_passed_over()) {
         return Err(Error::Unfit(no_profile(config)));
     }

@@ -1,4 +1,4 @@
-//! Where the EC2 API of a region is, and how it is reached.
+//! Where an API of a region is, and how it is reached.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::ids::RegionName;
 use crate::partition::Partition;
 use crate::signing;
 
-/// The EC2 API of one region.
+/// An API of one region.
 #[derive(Clone)]
 pub struct Endpoint {
     region: String,
@@ -35,10 +35,19 @@ pub struct Reached {
 }
 
 impl Endpoint {
-    /// The configured endpoint, else the region's own. The error is one line with the file of authorities and the remedy.
+    /// EC2, at the configured endpoint, else at the region's own. The error is one line with the file of authorities and the remedy.
     pub fn new(region: &RegionName, config: &Config) -> Result<Self, String> {
-        let own = || region_url(region, config.fips, config.dualstack);
-        let url = config.endpoint.as_ref().map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
+        Self::of("ec2", config.endpoint.as_ref(), region, config)
+    }
+
+    /// STS, in the same way.
+    pub fn sts(region: &RegionName, config: &Config) -> Result<Self, String> {
+        Self::of("sts", config.sts_endpoint.as_ref(), region, config)
+    }
+
+    fn of(service: &str, configured: Option<&Url>, region: &RegionName, config: &Config) -> Result<Self, String> {
+        let own = || region_url(service, region, config.fips, config.dualstack);
+        let url = configured.map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
         let authorities = if url.starts_with("https:") { authorities(config)? } else { None };
         Ok(Self { region: region.to_string(), url, authorities, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() })
     }
@@ -127,13 +136,13 @@ fn shown(url: &str) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-/// The rules that AWS publishes with botocore (`data/ec2/2016-11-15/endpoint-rule-set-1.json`).
-fn region_url(region: &RegionName, fips: bool, dualstack: bool) -> String {
+/// The rules that AWS publishes with botocore (`data/SERVICE/VERSION/endpoint-rule-set-1.json`).
+fn region_url(service: &str, region: &RegionName, fips: bool, dualstack: bool) -> String {
     let partition = Partition::of(region);
     let suffix = if dualstack { partition.dualstack_suffix } else { partition.suffix };
     // GovCloud's plain endpoint is a FIPS endpoint.
-    let service = if fips && (dualstack || partition.name != "aws-us-gov") { "ec2-fips" } else { "ec2" };
-    format!("https://{service}.{region}.{suffix}")
+    let kind = if fips && (dualstack || partition.name != "aws-us-gov") { "-fips" } else { "" };
+    format!("https://{service}{kind}.{region}.{suffix}")
 }
 
 #[cfg(test)]
@@ -147,10 +156,10 @@ mod tests {
         assert!(regions.clone().count() > 40);
         for line in regions {
             let (region, urls) = line.split_once('\t').unwrap();
-            let own = [(false, false), (false, true), (true, false), (true, true)];
+            let kinds = [(false, false), (false, true), (true, false), (true, true)];
             let region = region.parse().unwrap();
-            let own = own.map(|(fips, dualstack)| region_url(&region, fips, dualstack)).join("\t");
-            assert_eq!(own, urls);
+            let own = ["ec2", "sts"].map(|service| kinds.map(|(fips, dualstack)| region_url(service, &region, fips, dualstack)).join("\t"));
+            assert_eq!(own.join("\t"), urls);
         }
     }
 }

@@ -98,11 +98,11 @@ pub struct Session {
 impl Session {
     /// Nothing is asked yet. No question to the metadata service takes longer than `deadline`.
     pub fn new(config: Config, root: &Path, deadline: Deadline) -> Result<Self, SetupError> {
-        let imds = Imds::new(&config.imds, deadline).map_err(|error| SetupError::Unavailable(format!("{error:#}")))?;
+        let imds = Imds::new(&config.imds, deadline.clone()).map_err(|error| SetupError::Unavailable(format!("{error:#}")))?;
         let imds = Rc::new(imds);
         let config = Rc::new(config);
         Ok(Self {
-            keys: Rc::new(Keys::new(Rc::clone(&config), root, Rc::clone(&imds))),
+            keys: Rc::new(Keys::new(Rc::clone(&config), root, Rc::clone(&imds), deadline)),
             identity: Identity::new(config.instance.clone(), root, Rc::clone(&imds)),
             interfaces: Interfaces::new(root, Rc::clone(&imds)),
             root: root.to_owned(),

@@ -4,7 +4,7 @@
 
 mod stage;
 
-use stage::{AWSSECRET, Ended, Metadata, SECRET, Stage, profile};
+use stage::{AWSSECRET, Answer, Ended, Metadata, SECRET, Stage, profile};
 
 const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
 const CREDENTIALS: &str = "root/.aws/credentials";
@@ -53,7 +53,14 @@ fn check_tells_of_a_named_profile_without_keys() {
 #[test]
 fn a_named_profile_without_keys_is_refused_by_its_name_and_never_another_identity() {
     for (section, told) in [
-        ("role_arn = arn:aws:iam::123456789012:role/failover", "role_arn"),
+        ("role_arn = arn:aws:iam::123456789012:role/failover", "source_profile"),
+        ("role_arn = arn:aws:iam::123456789012:role/failover\nsource_profile = nobody", "does not exist"),
+        ("role_arn = arn:aws:iam::123456789012:role/failover\nsource_profile = failover", "leads back to itself"),
+        ("role_arn = arn:aws:iam::123456789012:role/failover\nsource_profile = a\ncredential_source = Environment", "remove one"),
+        ("role_arn = arn:aws:iam::123456789012:role/failover\ncredential_source = EcsContainer", "Ec2InstanceMetadata"),
+        ("role_arn = arn:aws:iam::123456789012:role/failover\ncredential_source = Ec2InstanceMetadata\nmfa_serial = 1", "MFA"),
+        ("role_arn = failover\ncredential_source = Ec2InstanceMetadata", "not the ARN of a role"),
+        ("role_arn =\ncredential_source = Ec2InstanceMetadata", "role_arn has no value"),
         ("credential_process = /bin/keys", "credential_process"),
         ("sso_account_id = 123456789012\nsso_role_name = web", "SSO"),
         ("sso_session = corp", "sso_session"),
@@ -282,4 +289,91 @@ fn a_place_that_other_programs_would_take_keys_from_is_not_passed_by() {
         status(&stage, &[(name, "/x")]).says(RUNNING, 0);
         assert_eq!(stage.signer(), "OTHER");
     }
+}
+
+const ASSUMED: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASSUMED</AccessKeyId>\
+    <SecretAccessKey>sEcReTcAnArY/0123456789+abcdefghijklmnop</SecretAccessKey><SessionToken>assumedToken==</SessionToken>\
+    <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+
+/// A stage whose profile `failover` acts in a role of another account, by this line.
+fn with_another_accounts_role(source: &str) -> (Stage, Metadata) {
+    let (stage, metadata) = with_a_role();
+    stage.write_secret(CREDENTIALS, profile("base", "BASE"));
+    let role = "role_arn = arn:aws:iam::123456789012:role/a+b";
+    stage.write(CONFIG, format!("[profile failover]\n{role}\n{source}\nexternal_id = x:1/2\nregion = eu-west-1\n"));
+    stage.configure(&format!("AWS_PROFILE=failover\nAWS_ENDPOINT_URL_STS={}", stage.ec2.url()));
+    (stage, metadata)
+}
+
+// Fails when `assume_role::fetch` leaves the base's keys in place, or a parameter of the profile out.
+#[test]
+fn a_role_of_another_account_is_assumed_by_a_profile_or_the_instances_role() {
+    for (source, by) in [("source_profile = base", "BASE"), ("credential_source = Ec2InstanceMetadata", "ROLE")] {
+        let (stage, _metadata) = with_another_accounts_role(source);
+        stage.ec2.answer("AssumeRole", Answer::new(200, ASSUMED));
+        status(&stage, &[]).says(RUNNING, 0);
+        let requests = stage.ec2.requests();
+        let told: Vec<_> = requests.iter().map(|request| (request.action.as_str(), request.signer())).collect();
+        assert_eq!(told, [("AssumeRole", by.to_owned()), ("DescribeAddresses", "ASSUMED".to_owned())]);
+        assert_eq!(requests[0].parameters["RoleArn"], "arn:aws:iam::123456789012:role/a+b");
+        assert_eq!(requests[0].parameters["ExternalId"], "x:1/2");
+        assert_eq!(requests[0].parameters["RoleSessionName"], "elastic-ip");
+        assert!(requests[0].headers["authorization"].contains("/eu-west-1/sts/aws4_request"), "{:?}", requests[0].headers);
+        assert_eq!(requests[1].headers["x-amz-security-token"], "assumedToken==");
+    }
+}
+
+#[test]
+fn a_role_may_be_assumed_in_another_role() {
+    let (stage, _metadata) = with_another_accounts_role("source_profile = middle");
+    stage.ec2.answer("AssumeRole", Answer::new(200, ASSUMED));
+    let middle = "[profile middle]\nrole_arn = arn:aws:iam::123456789012:role/middle\nsource_profile = base\n";
+    let text = std::fs::read_to_string(stage.path(CONFIG)).unwrap();
+    stage.write(CONFIG, text + middle);
+    status(&stage, &[]).says(RUNNING, 0);
+    let roles: Vec<_> = stage.ec2.requests().iter().filter_map(|request| request.parameters.get("RoleArn").cloned()).collect();
+    assert_eq!(roles, ["arn:aws:iam::123456789012:role/middle", "arn:aws:iam::123456789012:role/a+b"]);
+    assert_eq!(stage.ec2.requests()[1].signer(), "ASSUMED");
+}
+
+#[test]
+fn a_start_asks_sts_again_for_what_may_pass_and_a_role_that_is_wrong_is_final() {
+    use std::time::Duration;
+    for (status, code) in [(503, "ServiceUnavailable"), (400, "Throttling"), (403, "AccessDenied"), (403, "InvalidClientTokenId")] {
+        let (stage, _metadata) = with_another_accounts_role("source_profile = base");
+        stage.ec2.answer_for("AssumeRole", &Answer::error(status, code), Duration::from_millis(300));
+        stage.ec2.answer("AssumeRole", Answer::new(200, ASSUMED));
+        let ended = stage.run(["start"]);
+        assert_eq!(ended.code(), 0, "{code}: {ended:?}");
+        ended.tells(&["profile \"failover\"", code, "trying again"]);
+    }
+    let (stage, _metadata) = with_another_accounts_role("source_profile = base");
+    stage.ec2.answer("AssumeRole", Answer::error(400, "ValidationError"));
+    let ended = stage.run(["start"]);
+    ended.says("", 6);
+    ended.complains_once_of(&[
+        "profile \"failover\"",
+        "STS answers 400 to AssumeRole: ValidationError: Words about it; correct the profile",
+    ]);
+}
+
+#[test]
+fn an_sts_answer_that_is_not_whole_is_no_keys() {
+    for body in
+        ["", "<AssumeRoleResponse/>", &ASSUMED[..ASSUMED.len() - 9], &ASSUMED.replace("ASSUMED<", "<"), &format!("{ASSUMED}{ASSUMED}")]
+    {
+        let (stage, _metadata) = with_another_accounts_role("source_profile = base");
+        stage.configure("STATUS_TIMEOUT=0.3");
+        stage.ec2.answer("AssumeRole", Answer::new(200, body));
+        let ended = stage.call(["status"]).run();
+        ended.says("unknown\n", 4);
+        ended.tells(&["STS's answer to AssumeRole cannot be read"]);
+    }
+}
+
+#[test]
+fn settings_that_others_may_write_choose_no_role() {
+    let (stage, _metadata) = with_another_accounts_role("source_profile = base");
+    stage.set_mode(CONFIG, 0o666);
+    is_refused(&stage, &[], &[CONFIG, "may be written by others", "chmod go-w"]);
 }

@@ -41,9 +41,11 @@ fn a_metadata_service_that_is_switched_off_is_not_asked_for_anything() {
 // Fails when the advice speaks of places that were not looked into.
 #[test]
 fn whoever_names_the_instances_role_is_told_only_that_it_is_switched_off() {
-    for named in ["AWS_PARAMS='--region=eu-west-1 --role=web'", "AWS_PARAMS=\"--region=eu-west-1 --role='web'\""] {
+    let role = "[profile failover]\nrole_arn = arn:aws:iam::123456789012:role/a\ncredential_source = Ec2InstanceMetadata\n";
+    for named in ["AWS_PROFILE=failover", "AWS_PARAMS='--region=eu-west-1 --role=web'"] {
         let (stage, metadata) = Stage::without_keys();
         metadata.give_role("web", "ROLE");
+        stage.write("root/.aws/config", role);
         stage.configure(&format!("AWS_EC2_METADATA_DISABLED=yes\n{named}"));
         let ended = stage.run(["start"]);
         ended.says("", 6);

@@ -336,6 +336,22 @@ fn a_roles_keys_are_read_whole_or_refused_without_showing_them() {
 }
 
 #[test]
+fn the_keys_of_an_assumed_role_are_read_whole_or_refused_without_showing_them() {
+    const ODD_KEYS: &[&str] = &["", "a\nb", "&#65;KID", "é", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"];
+    let key = |name, usual| leaf(name, usual, ODD_KEYS);
+    let keys = (
+        key("AccessKeyId", "AKIAIOSFODNN7EXAMPLE"),
+        key("SecretAccessKey", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+        key("SessionToken", "sEsSiOnToKeNsEsSiOnToKeN=="),
+    );
+    let inner = keys.prop_map(|(id, secret, token)| id + &secret + &token);
+    let nested = element(Just("AssumeRoleResponse"), element(Just("AssumeRoleResult"), element(Just("Credentials"), inner)));
+    holds(500, &(prop_oneof![6 => Just(200u16), 1 => Just(403), 1 => Just(500)], perhaps_damaged(nested)), |(status, body)| {
+        properties::sts_answer(status, &body.0)
+    });
+}
+
+#[test]
 fn an_address_is_taken_as_it_is_written_or_refused_in_one_line() {
     let near = text_of_parts(&["203", "0", "113", "25", ".", ".", ".", "256", "-", " ", "@eth1", "x", ":"], 5..9);
     let good = any::<[u8; 4]>().prop_map(|bytes| std::net::Ipv4Addr::from(bytes).to_string());
@@ -466,6 +482,7 @@ fn the_largest_inputs_are_read_in_time() {
         let fields = part.repeat(260_000 / part.len());
         format!("<DescribeAddressesResponse><a>{fields}</a></DescribeAddressesResponse>").into_bytes()
     };
+    let sts: Property = |body| properties::sts_answer(403, body);
     let cases: Vec<(&str, Property, Vec<u8>)> = vec![
         ("short lines", properties::defaults_file, file("A=b # c\n")),
         ("one word", properties::defaults_file, [b"NO_PROXY=".as_slice(), &file("a")[9..]].concat()),
@@ -490,6 +507,8 @@ fn the_largest_inputs_are_read_in_time() {
             format!("<DescribeAddressesResponse{attributes}><item/></DescribeAddressesResponse>").into_bytes()
         }),
         ("error", properties::error_answer, answer("<Code>x</Code>")),
+        ("STS's elements", sts, answer("<Error/>")),
+        ("STS's words", sts, format!("<a><Error><Code>{0}</Code><Message>{0}</Message></Error></a>", "x ".repeat(60_000)).into_bytes()),
         ("JSON lists", properties::role_json, b"[".repeat(260_000)),
         ("a role's name", properties::metadata_text, b"a".repeat(260_000)),
     ];

@@ -137,6 +137,11 @@ impl Profile<'_> {
         self.keys_in(self.parts[1])
     }
 
+    /// Refuses settings that another user could have written, where they decide whom this program acts for.
+    pub fn check_owner(&self, key: &str) -> Result<(), Error> {
+        self.find(key).map_or(Ok(()), |(part, _)| Ok(part.file.check_owner()?))
+    }
+
     fn keys_in(&self, part: Option<&Part>) -> Result<Option<Found>, Error> {
         let Some((part, values)) = part.and_then(|part| Some((part, part.profiles.get(self.name)?))) else { return Ok(None) };
         let place = self.place_in(part);

@@ -74,7 +74,11 @@ MISTAKES = {
     **{f"a profile with {settings}": ((*GOOD, "AWS_PROFILE=failover"),
                                       lambda m, settings=settings: m.write_settings(f"[profile failover]\n{settings}\n"), ("start",))
        for settings in ("region = eu-west-1", "nonsense", "credential_process = keys", "sso_session = corp", "sso_role_name = a",
-                        "role_arn = a", "aws_access_key_id = A", "[profile failover]", "[profile")},
+                        *(f"role_arn = arn:aws:iam::123456789012:role/a{more}"
+                          for more in ("", "\nsource_profile = nobody", "\nsource_profile = failover", "\ncredential_source = EcsContainer",
+                                       "\ncredential_source = Environment", "\nsource_profile = a\ncredential_source = Environment",
+                                       "\nmfa_serial = 1")),
+                        "role_arn = a", "role_arn =", "aws_access_key_id = A", "[profile failover]", "[profile")},
     "no metadata service": (NO_METADATA, None, ("status",)),
     "no keys and no metadata service": ((*GOOD, *NO_METADATA), lambda m: (m.root / "root/.awssecret").unlink(), ("status",)),
     "EC2 is not reached by start": ((*GOOD, *UNREACHED), None, ("start",)),

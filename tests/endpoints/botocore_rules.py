@@ -1,4 +1,4 @@
-"""Where EC2's API is, by the rules that AWS publishes with botocore.
+"""Where the APIs of EC2 and STS are, by the rules that AWS publishes with botocore.
 
     botocore_rules.py > endpoints.tsv
 """
@@ -7,7 +7,8 @@ from botocore import session
 from botocore.endpoint_provider import EndpointProvider
 from botocore.loaders import Loader
 
-HEADING = ("# region", "plain", "dual-stack", "FIPS", "FIPS and dual-stack")
+SERVICES = ("ec2", "sts")
+HEADING = ("# region", *(f"{service} {kind}" for service in SERVICES for kind in ("plain", "dual-stack", "FIPS", "FIPS and dual-stack")))
 
 
 def regions() -> list[str]:
@@ -18,11 +19,13 @@ def regions() -> list[str]:
 
 def table() -> str:
     loader = Loader()
-    rules = EndpointProvider(loader.load_service_model("ec2", "endpoint-rule-set-1"), loader.load_data("partitions"))
+    partitions = loader.load_data("partitions")
+    rules = [EndpointProvider(loader.load_service_model(service, "endpoint-rule-set-1"), partitions) for service in SERVICES]
     rows = [HEADING]
     for region in regions():
         urls = [
-            rules.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=dual_stack).url
+            service.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=dual_stack).url
+            for service in rules
             for fips in (False, True)
             for dual_stack in (False, True)
         ]

@@ -4,15 +4,18 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use elastic_ip::config::Config;
 use elastic_ip::credentials::{self, Error, Places};
+use elastic_ip::deadline::Deadline;
 use elastic_ip::instance::{self, Identity};
 use rusoto_core::credential::AwsCredentials;
 use serde_json::Value;
 
 use super::configuration::file;
-use super::server::with_server;
+use super::server::{Server, with_server};
+use super::xml::Element;
 use super::{assert_is_fit_for_a_log, assert_is_one_line, assert_keeps_secrets};
 
 /// Looks for keys with these `AWS_PARAMS`, below `root` and at a metadata service that tells this.
@@ -25,9 +28,58 @@ fn find(params: &str, root: &Path, told: &[(&str, &[u8])]) -> Result<AwsCredenti
     let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
     let places = Places::new(root, &environment);
     with_server(|server| {
-        server
-            .ask_metadata(told, async |metadata| credentials::find(&config, &places, &environment, &metadata).await.map(|found| found.keys))
+        server.ask_metadata(told, async |metadata| {
+            let deadline = Deadline::after(Duration::from_secs(60));
+            credentials::find(&config, &places, &environment, &metadata, &deadline).await.map(|found| found.keys)
+        })
     })
+}
+
+/// What STS answers to an `AssumeRole`, with this status. `true` if keys are taken from it.
+pub fn sts_answer(status: u16, body: &[u8]) -> bool {
+    let url = with_server(Server::url);
+    let environment = |name: &str| match name {
+        "HOME" => Some("/home/me".to_owned()),
+        "AWS_REGION" => Some("eu-west-1".to_owned()),
+        "AWS_PROFILE" => Some("failover".to_owned()),
+        "AWS_ENDPOINT_URL_STS" => Some(url.clone()),
+        _ => None,
+    };
+    let settings = secret(
+        "home/me/.aws/config",
+        b"[profile failover]\nrole_arn = arn:aws:iam::123456789012:role/a\nsource_profile = base\n\
+        [profile base]\naws_access_key_id = BASE\naws_secret_access_key = base\n",
+    );
+    let root = settings.ancestors().nth(4).unwrap();
+    let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
+    let places = Places::new(root, &environment);
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let found = with_server(|server| {
+        server.ask_sts(status, body, async |metadata| {
+            credentials::find(&config, &places, &environment, &metadata, &deadline).await.map(|found| found.keys)
+        })
+    });
+    match found {
+        Ok(keys) => {
+            assert_eq!(status, 200);
+            assert_fit_for_a_header(&keys);
+            let answer = Element::document("AssumeRoleResponse", body).unwrap();
+            let result = answer.child("AssumeRoleResult").unwrap().unwrap().child("Credentials").unwrap().unwrap();
+            let field = |name: &str| result.field(name).unwrap().unwrap().trim();
+            assert_eq!(field("AccessKeyId"), keys.aws_access_key_id());
+            assert_eq!(field("SecretAccessKey"), keys.aws_secret_access_key());
+            assert_eq!(Some(field("SessionToken")), keys.token().as_deref());
+            true
+        }
+        Err(Error::Unfit(line) | Error::NotYet(line) | Error::Unavailable(line)) => {
+            assert_is_fit_for_a_log(&line);
+            if status == 200 {
+                assert_keeps_secrets(&line, body, root.to_str().unwrap());
+            }
+            false
+        }
+        Err(error) => panic!("{error:?}"),
+    }
 }
 
 /// Keys go into HTTP headers.

@@ -13,7 +13,7 @@ mod xml;
 
 pub use answers::{associate_answer, describe_answer, disassociate_answer, error_answer};
 pub use configuration::{aws_params, defaults_file, text_of};
-pub use keys::{aws_files, metadata_text, role_json, secret_file};
+pub use keys::{aws_files, metadata_text, role_json, secret_file, sts_answer};
 pub use words::{address_word, command_line, escapes};
 
 /// The address that is asked for.

@@ -70,6 +70,16 @@ impl Server {
         self.runtime.block_on(question(&self.ec2))
     }
 
+    /// Where it is.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// Has STS answer this, and no metadata service.
+    pub fn ask_sts<T>(&self, status: u16, body: &[u8], question: impl AsyncFnOnce(Rc<Imds>) -> T) -> T {
+        self.answer(HashMap::from([("/".to_owned(), vec![(status, body.to_vec())])]), question)
+    }
+
     /// Asks the metadata service, which answers this below `/latest/meta-data/`. An answer that the program takes for a passing
     /// fault is followed by a refusal, which ends its tries.
     pub fn ask_metadata<T>(&self, told: &[(&str, &[u8])], question: impl AsyncFnOnce(Rc<Imds>) -> T) -> T {
@@ -77,6 +87,10 @@ impl Server {
         for (path, body) in told {
             answers.insert(format!("/latest/meta-data/{path}"), vec![(200, body.to_vec()), (403, Vec::new())]);
         }
+        self.answer(answers, question)
+    }
+
+    fn answer<T>(&self, answers: HashMap<String, Vec<(u16, Vec<u8>)>>, question: impl AsyncFnOnce(Rc<Imds>) -> T) -> T {
         *self.answers.lock().unwrap() = answers;
         self.runtime.block_on(async {
             let service = Metadata { url: self.url.parse().unwrap(), is_disabled: false, timeout: None };
