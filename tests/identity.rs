@@ -4,7 +4,7 @@ mod stage;
 
 use std::time::Duration;
 
-use stage::{IP, ME, Metadata, NOBODY, PEER, Stage, TOKEN};
+use stage::{IP, KEY_ID, ME, Metadata, NOBODY, PEER, Stage, TOKEN, profile};
 use wiremock::ResponseTemplate;
 
 const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
@@ -253,7 +253,8 @@ fn the_region_is_the_first_that_is_named() {
         authorization.split('/').nth(2).unwrap().to_owned()
     };
     assert_eq!(signed_for(&stage, &[]), "ca-central-1");
-    stage.write("root/.aws/config", "[default]\nregion = eu-north-1\n[profile other]\nregion = eu-south-1\n");
+    let other = profile("profile other", KEY_ID);
+    stage.write_secret("root/.aws/config", format!("[default]\nregion = eu-north-1\n{other}region = eu-south-1\n"));
     assert_eq!(signed_for(&stage, &[]), "eu-north-1");
     assert_eq!(signed_for(&stage, &[("AWS_PROFILE", "other")]), "eu-south-1");
     assert_eq!(signed_for(&stage, &[("AWS_DEFAULT_REGION", "sa-east-1")]), "sa-east-1");
