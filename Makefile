@@ -16,7 +16,7 @@ check:
 	cargo fmt --check
 	cargo clippy --all-targets --locked --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
-	cargo test --locked --quiet
+	cargo test --locked --quiet --lib --test it
 	cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	tests/scripts
 

@@ -69,7 +69,7 @@ def section(figures: dict) -> str:
 
 The program's own unit is the link-time optimisation over all crates, which leaves out nearly all of rusoto_ec2, OpenSSL, hyper 0.14 and h2.
 
-After a change to one file of `src`, `make check` takes {whole:.0f} s; {GOAL} s were aimed at{"" if whole <= GOAL else f", and `{slowest[0]}` alone takes {slowest[1]:.0f} s: it links 20 programs and runs their tests, some of which wait for deadlines"}:
+After a change to one file of `src`, `make check` takes {whole:.0f} s; {GOAL} s were aimed at{"" if whole <= GOAL else f", and `{slowest[0]}` alone takes {slowest[1]:.0f} s, in which tests wait for servers and deadlines"}:
 
 {table(["", "s"], [[f"`{command}`", f"{seconds:.1f}"] for command, seconds in steps])}
 

@@ -10,10 +10,8 @@
 //! get 20 per second (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>), those that do 50 and 5. One bucket
 //! for both is harder: there, who asks takes away from who changes.
 
-#[path = "../tests/account/mod.rs"]
+#[path = "../tests/it/account/mod.rs"]
 mod account;
-#[path = "../tests/account/store.rs"]
-mod store;
 
 use std::cell::{Cell, RefCell};
 use std::env;
@@ -31,11 +29,12 @@ use elastic_ip::deadline::Deadline;
 use elastic_ip::ec2::{Address, Association, Error, Kind, Owner, Response, Tie};
 use elastic_ip::ids::{AssociationId, Destination, InterfaceId, Name, Target};
 use elastic_ip::instance;
+use elastic_ip::message::Message;
 use elastic_ip::retry::Retry;
 use elastic_ip::takeover::operation::{Act, Cloud, Operation, Pauses, Rules, World};
 
+use account::store::Memory;
 use account::{Bucket, Limit};
-use store::Memory;
 
 /// How long a start goes on that EC2 throttles.
 const START_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -133,13 +132,13 @@ impl Cloud for Node<'_> {
 }
 
 impl Node<'_> {
-    async fn start(&self) -> Result<(), String> {
+    async fn start(&self) -> Result<(), Message> {
         let begun = Instant::now();
         let clock = || Moment::from_millis(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX));
         let retry = Retry::until(Deadline::after(START_TIMEOUT).without_response_for(NO_RESPONSE_LIMIT));
         let store = Memory::default();
         let world = World { cloud: self, store: &store, retry: &retry, clock: &clock, begun: clock(), pauses: Pauses::default() };
-        let (targets, rules) = ([id("203.0.113.25")], Rules { allow_reassociation: true, ..Rules::default() });
+        let (targets, rules) = ([id("203.0.113.25")], Rules::default());
         Operation::new(Act::Start, &targets, rules, world).run(&targets[0]).await.map(drop)
     }
 }

@@ -21,6 +21,7 @@ use crate::ec2::Limits;
 use crate::endpoint::{Endpoint, Reached};
 use crate::ids::{InstanceId, RegionName, Target};
 use crate::instance;
+use crate::message::Message;
 use crate::partition::Partition;
 use crate::session::{Origin, Session};
 use crate::takeover::store::{Folder, Store};
@@ -83,12 +84,12 @@ pub fn run(question: &Question) -> Check {
     let mut fingerprint = None;
     match load() {
         Err(config::Error::NotAllowed(line) | config::Error::Unfit(line)) => {
-            facts.push(Fact::message("configuration", Verdict::Fail, &line));
+            facts.push(Fact::message("configuration", Verdict::Fail, line));
         }
         Ok((origins, config)) => {
             facts.extend([configured(&origins, !targets.is_empty()), rules(&config)]);
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Err(error) => facts.push(Fact::message("api", Verdict::Fail, &format!("cannot start: {error}"))),
+                Err(error) => facts.push(Fact::message("api", Verdict::Fail, format!("cannot start: {error}"))),
                 Ok(runtime) => {
                     let (asked, region) = runtime.block_on(ask(question, &config));
                     runtime.shutdown_background();
@@ -137,7 +138,7 @@ async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionN
     // What fails now is told, rather than tried until it works.
     let session = match Session::new(config.clone(), &question.root, Deadline::after(METADATA_LIMIT)) {
         Ok(session) => session,
-        Err(error) => return (vec![Fact::message("instance", Verdict::Fail, &error.to_string())], None),
+        Err(error) => return (vec![Fact::message("instance", Verdict::Fail, error)], None),
     };
     let (me, region, keys) = join3(session.identity.id(), session.region(), session.credentials()).await;
     let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
@@ -149,7 +150,7 @@ async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionN
     let endpoint = match Endpoint::new(&region, config) {
         Ok(endpoint) => endpoint,
         Err(line) => {
-            facts.push(Fact::message("endpoint", Verdict::Fail, &line));
+            facts.push(Fact::message("endpoint", Verdict::Fail, line));
             return (facts, Some(region));
         }
     };
@@ -162,7 +163,7 @@ async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionN
             facts.extend(reachability(&reached));
             facts.extend(told);
         }
-        Ok(Err(error)) => facts.push(Fact::message("api", Verdict::Fail, &error.to_string())),
+        Ok(Err(error)) => facts.push(Fact::message("api", Verdict::Fail, error)),
         Err(_) => {
             facts.extend(reachability(&reach.await));
             facts.push(Fact::warn("address", "not asked for, without credentials", MEND));
@@ -179,7 +180,7 @@ fn credentials(keys: &Result<Found, credentials::Error>) -> Fact {
             "no credentials in any place",
             "give the instance a role, or write access key id and secret key into /root/.awssecret, mode 600",
         ),
-        Err(error) => Fact::message("credentials", Verdict::Fail, &error.to_string()),
+        Err(error) => Fact::message("credentials", Verdict::Fail, error.clone()),
     }
 }
 
@@ -192,15 +193,10 @@ fn shorten(id: &str) -> String {
 fn identity(config: &Config, question: &Question, me: &Result<InstanceId, instance::Error>) -> Fact {
     let me = match me {
         Ok(me) => me,
-        Err(error) => return Fact::message("instance", Verdict::Fail, &error.to_string()),
+        Err(error) => return Fact::message("instance", Verdict::Fail, error.clone()),
     };
     let firmware = instance::asset_tag(&question.root);
     match (&config.instance, &firmware) {
-        (Some(_), Some(other)) if other != me => Fact::warn(
-            "instance",
-            &format!("MY_ID says {me}, but the firmware {other}"),
-            "remove MY_ID: it is another instance's, unless this is not EC2",
-        ),
         (Some(_), _) => Fact::ok("instance", &format!("{me} from MY_ID")),
         (None, Some(_)) => Fact::ok("instance", &format!("{me} from the firmware")),
         (None, None) => Fact::ok("instance", &format!("{me} from the metadata service")),
@@ -217,7 +213,7 @@ fn locality(region: &Result<(RegionName, Origin), instance::Error>) -> Fact {
             };
             Fact::ok("region", &format!("{region} in the partition {}, {source}", Partition::of(region).name))
         }
-        Err(error) => Fact::message("region", Verdict::Fail, &error.to_string()),
+        Err(error) => Fact::message("region", Verdict::Fail, error.clone()),
     }
 }
 
@@ -226,12 +222,12 @@ fn way(endpoint: &Endpoint) -> Fact {
     Fact::ok("endpoint", &format!("{}{through}", endpoint.shown()))
 }
 
-fn reachability(reached: &Result<Reached, String>) -> Vec<Fact> {
+fn reachability(reached: &Result<Reached, Message>) -> Vec<Fact> {
     let reached = match reached {
         Ok(reached) => reached,
         Err(line) => {
-            let remedy = "check the region, DNS, routes and the security group; README, A way to the EC2 API that is not the Elastic IP";
-            return vec![Fact::fail("api", line, remedy)];
+            let remedy = "check the region, DNS, routes and the security group: see THE WAY TO EC2 in elastic-ip(8)";
+            return vec![Fact::message("api", Verdict::Fail, line.clone().or_advise(remedy))];
         }
     };
     let api = Fact::ok("api", &format!("answers after {} ms", reached.elapsed.as_millis()));
@@ -255,7 +251,7 @@ fn clock(ahead: Option<TimeDelta>) -> Fact {
 fn state(config: &Config) -> Vec<Fact> {
     let store = Folder::new(config.state_dir.clone());
     let fact = |target: &Target| match store.read(target) {
-        Err(line) => Fact::message("state", Verdict::Warn, &line),
+        Err(line) => Fact::message("state", Verdict::Warn, line),
         Ok(state) if state.has_failed_stop() => {
             Fact::warn("state", "a stop failed, so status says unknown while the address is here", "run start or stop again")
         }
@@ -278,7 +274,7 @@ fn manager(found: &[Manager]) -> Fact {
     match (told.as_slice(), unread) {
         ([_], _) => Fact::ok("manager", &format!("{} names elastic-ip", shown(&told))),
         ([_, _, ..], _) => Fact::warn("manager", &format!("{} name elastic-ip", shown(&told)), "leave it to one of them: two would fight"),
-        ([], Some(line)) => Fact::message("manager", Verdict::Warn, line),
+        ([], Some(line)) => Fact::message("manager", Verdict::Warn, line.clone()),
         ([], None) if found.is_empty() => {
             Fact::warn("manager", "no cluster manager is configured here", "nobody starts the address when a node fails; set one up")
         }

@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use crate::config::Setting;
 use crate::escape::printable;
 use crate::ids::Target;
+use crate::message::Message;
 
 /// What to do, in the words of an LSB init script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct Invocation {
     pub root: PathBuf,
     /// Say what would be called, and change nothing.
     pub dry_run: bool,
+    /// Leave an address that somebody has where it is; only a start can be so.
+    pub if_free: bool,
     /// Answer in JSON; only a status does.
     pub json: bool,
     /// Tell each request and how long it took.
@@ -110,16 +113,16 @@ pub enum Misuse {
     /// `--help` or `--version` was asked for. Holds the text for stdout.
     Asked(String),
     /// The arguments are wrong. Holds the text for stderr.
-    BadArguments(String),
+    BadArguments(Message),
     /// As [`Misuse::BadArguments`], by a call that asks for the status.
     BadStatusArguments {
         /// The text for stderr.
-        line: String,
+        line: Message,
         /// Whether the answer is to be JSON.
         json: bool,
     },
     /// The action is none that this program knows. Holds the text for stderr.
-    UnknownAction(String),
+    UnknownAction(Message),
 }
 
 /// Keeps an EC2 Elastic IP on the live one of two instances.
@@ -154,6 +157,9 @@ struct Words {
     /// Say what would be called, and call nothing that changes anything
     #[arg(long)]
     dry_run: bool,
+    /// Leave the address where it is if anybody has it; for start
+    #[arg(long)]
+    if_free: bool,
     /// Answer in JSON; for status and check
     #[arg(long)]
     json: bool,
@@ -184,30 +190,31 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Call, Misuse> {
     // A status call must answer in a status call's codes, even when nothing else about it can be understood.
     let wants_status = arguments.iter().skip(1).any(|word| word == "status");
     let json = arguments.iter().skip(1).any(|word| word == "--json");
-    let bad = |line: String| if wants_status { Misuse::BadStatusArguments { line, json } } else { Misuse::BadArguments(line) };
+    let bad = |line: Message| if wants_status { Misuse::BadStatusArguments { line, json } } else { Misuse::BadArguments(line) };
     let words = Words::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misuse::Asked(error.to_string()),
-        ErrorKind::MissingRequiredArgument => bad(format!("no action given; {ACTIONS}")),
+        ErrorKind::MissingRequiredArgument => bad(Message::new("no action given", ACTIONS)),
         _ => bad(one_line(&error)),
     })?;
     let (verb, addresses) = split(&words.call).ok_or_else(|| {
         let last = words.call.last().map(String::as_str).unwrap_or_default();
         if last.parse::<Target>().is_ok() {
-            Misuse::BadArguments(format!("no action given after {last}; {ACTIONS}"))
+            Misuse::BadArguments(Message::new(format!("no action given after {last}"), ACTIONS))
         } else {
-            Misuse::UnknownAction(format!("{last:?} is not an action; {ACTIONS}"))
+            Misuse::UnknownAction(Message::new(format!("{last:?} is not an action"), ACTIONS))
         }
     })?;
     let targets = Target::list(addresses.iter().map(String::as_str)).map_err(bad)?;
-    let Words { config, root, dry_run, json, verbose, .. } = words;
+    let Words { config, root, dry_run, if_free, json, verbose, .. } = words;
     let question = |targets| Question { targets, config: config.clone(), root: root.clone(), json, verbose };
     match verb {
+        verb if if_free && verb != Verb::Act(Action::Start) => Err(bad("--if-free goes with start only".into())),
         Verb::Check => Ok(Call::Check(question(targets))),
         Verb::Policy => Ok(Call::Policy(question(targets))),
-        Verb::Act(action) if json && action != Action::Status => Err(bad("--json goes with status and check only".to_owned())),
+        Verb::Act(action) if json && action != Action::Status => Err(bad("--json goes with status and check only".into())),
         Verb::Act(action) => {
             let (parameters, limit) = (Vec::new(), None);
-            Ok(Call::Act(Invocation { action, targets, parameters, limit, config, root, dry_run, json, verbose }))
+            Ok(Call::Act(Invocation { action, targets, parameters, limit, config, root, dry_run, if_free, json, verbose }))
         }
     }
 }
@@ -224,10 +231,10 @@ fn split(words: &[String]) -> Option<(Verb, &[String])> {
     Verb::named(first).map(|verb| (verb, after))
 }
 
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error) -> Message {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
-    format!("{}; see elastic-ip --help", printable(first.trim_start_matches("error: ")))
+    Message::new(printable(first.trim_start_matches("error: ")), "see elastic-ip --help")
 }
 
 #[cfg(test)]

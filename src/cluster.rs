@@ -8,6 +8,7 @@ use xml::reader::XmlEvent;
 use crate::config::below;
 use crate::escape::printable;
 use crate::file;
+use crate::message::Message;
 
 /// The resource's name, in each manager's configuration.
 const RESOURCE: &str = "elastic-ip";
@@ -26,11 +27,11 @@ pub struct Manager {
     /// Where it is.
     pub file: PathBuf,
     /// Whether it names this program. The error is one line.
-    pub moves_it: Result<bool, String>,
+    pub moves_it: Result<bool, Message>,
 }
 
 /// Whether a configuration names this program. The error is one line.
-type Reads = fn(&str) -> Result<bool, String>;
+type Reads = fn(&str) -> Result<bool, Message>;
 
 /// Those whose configuration is there.
 #[must_use]
@@ -43,7 +44,7 @@ pub fn find(root: &Path) -> Vec<Manager> {
     let read = |(name, path, reads): (&'static str, &str, Reads)| {
         let file = below(root, Path::new(path));
         let moves_it = match file::read_up_to(LIMIT, &file) {
-            Ok(text) => reads(&text.text).map_err(|what| format!("{}: {what}", file.display())),
+            Ok(text) => reads(&text.text).map_err(|what| what.at(file.display())),
             Err(file::Error::Missing) => return None,
             Err(file::Error::Denied(line) | file::Error::Unfit(line)) => Err(line),
         };
@@ -60,7 +61,7 @@ fn is_in_haresources(text: &str) -> bool {
 
 /// A primitive of any class and provider, or the template of one
 /// (<https://clusterlabs.org/projects/pacemaker/doc/2.1/Pacemaker_Explained/html/resources.html>).
-fn is_in_cib(text: &str) -> Result<bool, String> {
+fn is_in_cib(text: &str) -> Result<bool, Message> {
     for event in EventReader::from_str(text) {
         match event {
             Ok(XmlEvent::StartElement { name, attributes, .. }) if matches!(name.local_name.as_str(), "primitive" | "template") => {
@@ -69,7 +70,12 @@ fn is_in_cib(text: &str) -> Result<bool, String> {
                 }
             }
             Ok(_) => {}
-            Err(error) => return Err(format!("not whole XML ({}); is Pacemaker just writing it?", printable(error.msg()))),
+            Err(error) => {
+                return Err(Message::new(
+                    format!("not whole XML ({})", printable(error.msg())),
+                    "check again, for Pacemaker may just be writing it",
+                ));
+            }
         }
     }
     Ok(false)
@@ -109,7 +115,7 @@ mod tests {
         for element in ["", "<primitive id=\"elastic-ip\" class=\"ocf\" provider=\"heartbeat\" type=\"awseip\"/>"] {
             assert_eq!(is_in_cib(&cib(element)), Ok(false), "{element}");
         }
-        assert!(is_in_cib("<cib>").unwrap_err().starts_with("not whole XML"));
+        assert!(is_in_cib("<cib>").unwrap_err().what.starts_with("not whole XML"));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::file;
-use crate::ids::{InstanceId, RegionName, Target};
+use crate::ids::{InstanceId, NotAnId, RegionName, Target};
+use crate::message::Message;
 use aws_params::AwsParams;
 pub use aws_sdk::{Choice, Metadata, NamedFile};
 use defaults::{Assignment, Value};
@@ -73,9 +74,9 @@ const NAMES: [&str; 32] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The caller may not read the file.
-    NotAllowed(String),
+    NotAllowed(Message),
     /// Something is missing or wrong.
-    Unfit(String),
+    Unfit(Message),
 }
 
 /// How long each action may take in all.
@@ -91,13 +92,22 @@ pub struct Timeouts {
     pub status: Duration,
 }
 
+/// An instance's id that is configured.
+#[derive(Clone, Debug)]
+pub struct NamedInstance {
+    /// The id.
+    pub id: InstanceId,
+    /// What names it.
+    pub origin: String,
+}
+
 /// Everything that may be configured. It cannot be shown as a whole, for a proxy's URL may hold a password.
 #[derive(Clone)]
 pub struct Config {
     /// The addresses to hold, at least one.
     pub targets: Vec<Target>,
     /// `MY_ID`, where it is set to an id.
-    pub instance: Option<InstanceId>,
+    pub instance: Option<NamedInstance>,
     /// The region, where `AWS_PARAMS` or a variable names one.
     pub region: Option<RegionName>,
     /// The EC2 API's URL, where it is not the region's own.
@@ -212,9 +222,9 @@ impl<'a> Settings<'a> {
         let standard = below(root, Path::new(FILE));
         let (path, required) = path.map_or((standard, false), |path| (path.to_owned(), true));
         let (assignments, missing) = match file::read(&path) {
-            Ok(file) => (defaults::parse(&path, &file.text).map_err(Error::Unfit)?, false),
+            Ok(file) => (defaults::parse(&path, &file.text, &NAMES).map_err(Error::Unfit)?, false),
             Err(file::Error::Missing) if required => {
-                return Err(Error::Unfit(format!("{} does not exist; give --config the right file", path.display())));
+                return Err(Error::Unfit(Message::new(format!("{} does not exist", path.display()), "give --config the right file")));
             }
             Err(file::Error::Missing) => (Vec::new(), true),
             Err(file::Error::Denied(line)) => return Err(Error::NotAllowed(line)),
@@ -249,18 +259,18 @@ impl<'a> Settings<'a> {
         in_file.or_else(in_environment)
     }
 
-    fn truth(&self, name: &str, default: bool) -> Result<bool, String> {
+    fn truth(&self, name: &str, default: bool) -> Result<bool, Message> {
         self.first(&[name]).map_or(Ok(default), |setting| setting.truth())
     }
 
-    fn seconds(&self, name: &str, default: u64) -> Result<Duration, String> {
+    fn seconds(&self, name: &str, default: u64) -> Result<Duration, Message> {
         self.first(&[name]).map_or(Ok(Duration::from_secs(default)), |setting| setting.seconds())
     }
 
-    fn config(&self, root: &Path, named: Vec<Target>) -> Result<Config, String> {
+    fn config(&self, root: &Path, named: Vec<Target>) -> Result<Config, Message> {
         let (mut params, region) = match self.first(&["AWS_PARAMS"]) {
             Some(setting) => {
-                let params = AwsParams::parse(&setting.text).map_err(|what| setting.wrong(&what))?;
+                let params = AwsParams::parse(&setting.text).map_err(|what| setting.wrong(what))?;
                 let region = params.region.as_deref().map(|region| setting.region_named(region)).transpose()?;
                 (params, region)
             }
@@ -269,7 +279,7 @@ impl<'a> Settings<'a> {
         let region = match (region, self.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])) {
             (Some(region), _) if self.parameter("AWS_REGION").is_none() => Some(region),
             (None, None) if (self.environment)("AWS_DEFAULT_REGION").is_some_and(|text| text.is_empty()) => {
-                return Err("environment variable AWS_DEFAULT_REGION is empty; unset it".to_owned());
+                return Err(Message::new("environment variable AWS_DEFAULT_REGION is empty", "unset it"));
             }
             (_, setting) => setting.map(|setting| setting.region()).transpose()?,
         };
@@ -328,21 +338,22 @@ impl<'a> Settings<'a> {
         })
     }
 
-    fn targets(&self) -> Result<Vec<Target>, String> {
+    fn targets(&self) -> Result<Vec<Target>, Message> {
         let Some(setting) = self.first(&["ELASTIC_IP"]) else {
             let state = if self.missing { "does not exist" } else { "does not set ELASTIC_IP" };
-            return Err(format!("{} {state}; put a line such as ELASTIC_IP=203.0.113.25 into it", self.path.display()));
+            return Err(Message::new(format!("{} {state}", self.path.display()), "put a line such as ELASTIC_IP=203.0.113.25 into it"));
         };
         setting.targets()
     }
 
-    fn instance(&self) -> Result<Option<InstanceId>, String> {
-        // In the file, a command that asks the metadata service hides what the environment says, as in a shell.
-        if matches!(self.assigned("MY_ID"), Some(Assignment { value: Value::AskMetadata, .. })) {
+    fn instance(&self) -> Result<Option<NamedInstance>, Message> {
+        // In the file, a command hides what the environment says, as in a shell.
+        if matches!(self.assigned("MY_ID"), Some(Assignment { value: Value::FindOut, .. })) {
             return Ok(None);
         }
         let Some(setting) = self.first(&["MY_ID"]) else { return Ok(None) };
-        let advice = "remove the line: the program finds it out by itself";
-        setting.text.parse().map(Some).map_err(|what| setting.wrong(&format!("{what}; {advice}")))
+        let wrong = |what: NotAnId| setting.wrong(Message::new(what.to_string(), "remove the line: the program finds it out by itself"));
+        let id = setting.text.parse().map_err(wrong)?;
+        Ok(Some(NamedInstance { id, origin: setting.origin.clone() }))
     }
 }

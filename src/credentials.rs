@@ -22,39 +22,49 @@ use crate::escape::one_line;
 use crate::file;
 use crate::ids::RegionName;
 use crate::imds::{self, Imds};
+use crate::message::Message;
 use crate::retry::{Pace, Transient};
 use aws_files::{AwsFiles, Paths};
 use profile::Source;
 
 /// Why there are no credentials. Each text is one line with the place and the remedy, and never a secret.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Error {
     /// No place has any.
     Nowhere,
     /// A place that may have some cannot be read by the caller.
-    NotAllowed(String),
+    NotAllowed(Message),
     /// A place that may have some is another user's.
-    Foreign(String),
+    Foreign(Message),
     /// A place has some that cannot be used.
-    Unfit(String),
+    Unfit(Message),
     /// The metadata service does not have the role or its keys, which it may within a minute.
-    NotYet(String),
+    NotYet(Message),
     /// The metadata service did not tell.
-    Unavailable(String),
+    Unavailable(Message),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nowhere => f.write_str("no credentials in any place"),
-            Self::NotAllowed(line) | Self::Foreign(line) | Self::Unfit(line) | Self::NotYet(line) | Self::Unavailable(line) => {
-                f.write_str(line)
-            }
+            Self::Nowhere => f.write_str(NOWHERE),
+            Self::NotAllowed(line) | Self::Foreign(line) | Self::Unfit(line) | Self::NotYet(line) | Self::Unavailable(line) => line.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+const NOWHERE: &str = "no credentials in any place";
+
+impl From<Error> for Message {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Nowhere => NOWHERE.into(),
+            Error::NotAllowed(line) | Error::Foreign(line) | Error::Unfit(line) | Error::NotYet(line) | Error::Unavailable(line) => line,
+        }
+    }
+}
 
 impl Transient for Error {
     fn pace(&self) -> Option<Pace> {
@@ -146,21 +156,21 @@ impl<'a> Places<'a> {
     }
 
     /// The region that the configured profile names. The error is one line with the file and the remedy.
-    pub fn profile_region(&self, config: &Config) -> Result<Option<RegionName>, String> {
+    pub fn profile_region(&self, config: &Config) -> Result<Option<RegionName>, Message> {
         let mut is_known = !config.profile.is_named;
         for files in self.aws_files(config) {
-            let files = files.map_err(|error| error.to_string())?;
+            let files = files.map_err(Message::from)?;
             let Some(profile) = files.profile(&config.profile.name) else { continue };
             is_known = true;
             if let Some(region) = profile.get("region") {
-                return region.parse().map(Some).map_err(|what| format!("{}: {what}", profile.place("region")));
+                return region.parse().map(Some).map_err(|what: Message| what.at(profile.place("region")));
             }
         }
         if is_known { Ok(None) } else { Err(no_profile(config)) }
     }
 }
 
-fn no_profile(config: &Config) -> String {
+fn no_profile(config: &Config) -> Message {
     let Choice { name, origin, .. } = &config.profile;
     let name = one_line(name);
     let shown = |named: Option<&NamedFile>, name: &str| match named {
@@ -169,7 +179,7 @@ fn no_profile(config: &Config) -> String {
         None => format!("~/.aws/{name}"),
     };
     let files = [shown(config.credentials_file.as_ref(), "credentials"), shown(config.config_file.as_ref(), "config")].join(" or ");
-    format!("no profile {name:?} in {files}; {}: correct the name", origin.as_deref().unwrap_or_default())
+    Message::new(format!("no profile {name:?} in {files}"), format!("{}: correct the name", origin.as_deref().unwrap_or_default()))
 }
 
 /// The keys of one process, which are looked for once, and again where EC2 refuses them.
@@ -252,7 +262,8 @@ pub async fn find(
     if !is_the_last_place {
         return found;
     }
-    let nothing_before = |why: String| format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {why}");
+    let nothing_before =
+        |why: Message| Message { what: format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {}", why.what), ..why };
     found.map_err(|error| match (error, before) {
         // A file that may not be read is the likelier reason, and the one that somebody can put right.
         (Error::Nowhere | Error::Unavailable(_) | Error::Unfit(_), Some(before)) => before,
@@ -280,7 +291,9 @@ pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>)
 fn locate(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(Source, Option<Error>), Error> {
     if let Some(path) = &config.secrets_file {
         return match in_secret(path) {
-            Err(Error::Nowhere) => Err(Error::Unfit(format!("{} does not exist; AWS_PARAMS names it with --secrets-file", path.display()))),
+            Err(Error::Nowhere) => {
+                Err(Error::Unfit(Message::new(format!("{} does not exist", path.display()), "AWS_PARAMS names it with --secrets-file")))
+            }
             found => Ok((found?, None)),
         };
     }
@@ -361,9 +374,9 @@ fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environme
     found.map_err(|error| match error {
         Error::Nowhere => {
             let origin = origin.as_deref().unwrap_or_default();
-            Error::Unfit(format!(
-                "no keys for profile {:?} in {shown}; {origin}: add its keys, or remove that to use other places",
-                one_line(name)
+            Error::Unfit(Message::new(
+                format!("no keys for profile {:?} in {shown}", one_line(name)),
+                format!("{origin}: add its keys, or remove that to use other places"),
             ))
         }
         error => error,
@@ -374,12 +387,16 @@ fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environme
 fn keys(place: &str, id: &str, secret: &str, token: Option<&str>) -> Result<AwsCredentials, Error> {
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if !graphic(id) || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-        return Err(Error::Unfit(format!(
-            "{place}: the access key id is not made of letters and digits; are id and secret in the wrong order?"
+        return Err(Error::Unfit(Message::new(
+            format!("{place}: the access key id is not made of letters and digits"),
+            "look whether id and secret are in the wrong order",
         )));
     }
     if !graphic(secret) || !token.is_none_or(graphic) {
-        return Err(Error::Unfit(format!("{place}: the secret key or session token holds a character that none has; copy it anew")));
+        return Err(Error::Unfit(Message::new(
+            format!("{place}: the secret key or session token holds a character that none has"),
+            "copy it anew",
+        )));
     }
     Ok(AwsCredentials::new(id, secret, token.map(str::to_owned), None))
 }

@@ -23,13 +23,14 @@ use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::escape::printable;
 use crate::ids::{AllocationId, AssociationId, Destination, InstanceId, InterfaceId, Name, Target};
+use crate::message::Message;
 use crate::retry::{Pace, Transient};
 use transport::Transport;
 
 /// An Elastic IP as one describe showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// The public address.
+    /// The public address, or in a Wavelength Zone or on an Outpost the one that is there in its place.
     pub public: Ipv4Addr,
     /// `None` where addresses have no allocation ids (Eucalyptus, EC2-Classic).
     pub allocation: Option<AllocationId>,
@@ -123,11 +124,9 @@ pub enum Kind {
 pub struct Error {
     /// What kind of failure.
     pub kind: Kind,
-    text: String,
+    message: Message,
     /// The request's id, where EC2 has told it.
     request: String,
-    /// What to do about it, where that is known.
-    advice: String,
     /// The deadline left it less than its full time, in which there was no answer.
     is_cut_short: bool,
 }
@@ -135,8 +134,8 @@ pub struct Error {
 impl Error {
     /// A failure of this kind, for this reason.
     #[must_use]
-    pub fn new(kind: Kind, reason: impl Into<String>) -> Self {
-        Self { kind, text: reason.into(), request: String::new(), advice: String::new(), is_cut_short: false }
+    pub fn new(kind: Kind, reason: impl Into<Message>) -> Self {
+        Self { kind, message: reason.into(), request: String::new(), is_cut_short: false }
     }
 
     fn malformed(what: impl fmt::Display) -> Self {
@@ -149,6 +148,29 @@ impl Error {
         Self::new(Kind::Ambiguous, format!("{change} was acknowledged but cannot be seen yet"))
     }
 
+    /// The same, of an address that a describe has shown at `owner`. EC2 refuses to take one from a NAT gateway or a load balancer with
+    /// the codes that it has for bad keys.
+    #[must_use]
+    pub fn of_an_address_at(mut self, owner: &Owner) -> Self {
+        if !self.may_be_for_the_owner() {
+            return self;
+        }
+        self.message.what.push_str(&format!("; EC2 shows the address at {owner}"));
+        if let Owner::Interface(id) = owner {
+            self.message.remedy = Some(
+                format!("if {id} is a NAT gateway's or a load balancer's, release the address there; else check the keys and this machine's clock")
+                    .into(),
+            );
+        }
+        self
+    }
+
+    /// Whether EC2 may have refused for the sake of who has the address.
+    #[must_use]
+    pub fn may_be_for_the_owner(&self) -> bool {
+        ["AuthFailure", "InvalidIPAddress.InUse", "OperationNotPermitted"].iter().any(|code| self.is_refusal(code))
+    }
+
     /// Whether EC2 refused with this error code.
     #[must_use]
     pub fn is_refusal(&self, code: &str) -> bool {
@@ -158,15 +180,20 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)?;
-        if !self.request.is_empty() {
-            write!(f, " (request {})", self.request)?;
-        }
-        if self.advice.is_empty() { Ok(()) } else { write!(f, "; {}", self.advice) }
+        Message::from(self.clone()).fmt(f)
     }
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for Message {
+    fn from(Error { message: Self { mut what, remedy }, request, .. }: Error) -> Self {
+        if !request.is_empty() {
+            what.push_str(&format!(" (request {request})"));
+        }
+        Self { what, remedy }
+    }
+}
 
 /// A call that could not be signed was not sent.
 impl From<credentials::Error> for Error {
@@ -176,7 +203,7 @@ impl From<credentials::Error> for Error {
             Some(_) => Kind::Unsent,
             None => Kind::Refused(String::new()),
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, error)
     }
 }
 
@@ -213,6 +240,8 @@ pub struct Limits {
 /// EC2, in one region, with keys.
 pub struct Ec2 {
     http: reqwest::Client,
+    /// What an error calls the proxy on the way.
+    proxy: Option<String>,
     region: Region,
     keys: Rc<Keys>,
     limits: Limits,
@@ -223,7 +252,14 @@ pub struct Ec2 {
 impl Ec2 {
     /// Nothing is sent yet; one connection will serve all calls.
     pub fn new(endpoint: &Endpoint, keys: Rc<Keys>, limits: Limits) -> anyhow::Result<Self> {
-        Ok(Self { http: endpoint.client(limits.connect)?, region: endpoint.region(), keys, limits, skew: Cell::default() })
+        Ok(Self {
+            http: endpoint.client(limits.connect)?,
+            proxy: endpoint.proxy(),
+            region: endpoint.region(),
+            keys,
+            limits,
+            skew: Cell::default(),
+        })
     }
 
     /// Asks what EC2 knows of some addresses, in their order. All are asked for in one call; where that is refused, each is asked
@@ -307,8 +343,13 @@ impl Ec2 {
     ) -> Result<Response<T>, Error> {
         let keys = self.keys.get().await?;
         let left = self.limits.deadline.left();
-        let transport =
-            Transport::new(self.http.clone(), action, self.limits.attempt.min(left), self.skew.get().map(|skew| (skew, keys.clone())));
+        let transport = Transport::new(
+            self.http.clone(),
+            self.proxy.clone(),
+            action,
+            self.limits.attempt.min(left),
+            self.skew.get().map(|skew| (skew, keys.clone())),
+        );
         let begun = Instant::now();
         let result = send(Ec2Client::new_with(transport.clone(), StaticProvider::from(keys), self.region.clone())).await;
         let result = match (result, transport.ended()) {
@@ -382,7 +423,10 @@ fn find(items: &[rusoto_ec2::Address], asked: &Name) -> Result<Address, Error> {
 }
 
 fn read(item: &rusoto_ec2::Address, asked: &Name) -> Result<Address, Error> {
-    let public = item.public_ip.as_deref().unwrap_or_default();
+    // An address of a Wavelength Zone or of an Outpost is moved like any other, by its allocation id, and has its own name for what others
+    // reach it by (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Address.html).
+    let public = [&item.public_ip, &item.carrier_ip, &item.customer_owned_ip].into_iter().flatten().find(|text| !text.is_empty());
+    let public = public.map_or("", String::as_str);
     let public = public.parse().map_err(|_| Error::malformed(format!("it tells of {:?} for {asked}", printable(public))))?;
     let association: Option<AssociationId> = id(item.association_id.clone())?;
     let interface: Option<InterfaceId> = id(item.network_interface_id.clone())?;

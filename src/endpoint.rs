@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::file;
 use crate::http;
 use crate::ids::RegionName;
+use crate::message::Message;
 use crate::partition::Partition;
 use crate::signing;
 
@@ -36,16 +37,16 @@ pub struct Reached {
 
 impl Endpoint {
     /// EC2, at the configured endpoint, else at the region's own. The error is one line with the file of authorities and the remedy.
-    pub fn new(region: &RegionName, config: &Config) -> Result<Self, String> {
+    pub fn new(region: &RegionName, config: &Config) -> Result<Self, Message> {
         Self::of("ec2", config.endpoint.as_ref(), region, config)
     }
 
     /// STS, in the same way.
-    pub fn sts(region: &RegionName, config: &Config) -> Result<Self, String> {
+    pub fn sts(region: &RegionName, config: &Config) -> Result<Self, Message> {
         Self::of("sts", config.sts_endpoint.as_ref(), region, config)
     }
 
-    fn of(service: &str, configured: Option<&Url>, region: &RegionName, config: &Config) -> Result<Self, String> {
+    fn of(service: &str, configured: Option<&Url>, region: &RegionName, config: &Config) -> Result<Self, Message> {
         let own = || region_url(service, region, config.fips, config.dualstack);
         let url = configured.map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
         let authorities = if url.starts_with("https:") { authorities(config)? } else { None };
@@ -72,10 +73,10 @@ impl Endpoint {
     }
 
     /// Whether anything answers there, asked without keys. The error is one line.
-    pub async fn reach(&self, connect_limit: Duration, limit: Duration) -> Result<Reached, String> {
+    pub async fn reach(&self, connect_limit: Duration, limit: Duration) -> Result<Reached, Message> {
         let client = self.client(connect_limit).map_err(|error| format!("{error:#}"))?;
         let begun = Instant::now();
-        let answer = http::exchange(client.get(&self.url), limit).await.map_err(|error| error.to_string())?;
+        let answer = http::exchange(client.get(&self.url), self.proxy().as_deref(), limit).await.map_err(|error| error.message)?;
         let elapsed = begun.elapsed();
         let ahead = answer.date.as_deref().and_then(signing::ahead);
         Ok(Reached { elapsed, ahead: ahead.map(|ahead| least(ahead, elapsed)) })
@@ -104,21 +105,23 @@ const MOST_AUTHORITIES: u64 = 1024 * 1024;
 
 /// The configured authorities, else those of the system's one file. Where there is none, the system will be searched, which takes
 /// longer: the search reads that file, and then the folder that has each of its certificates once more.
-fn authorities(config: &Config) -> Result<Option<Vec<Certificate>>, String> {
+fn authorities(config: &Config) -> Result<Option<Vec<Certificate>>, Message> {
     match &config.authorities {
         Some(path) => read_authorities(path).map(Some),
         None => Ok(read_authorities(&config.system_authorities).ok()),
     }
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<Certificate>, String> {
+fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Message> {
     let file = file::read_up_to(MOST_AUTHORITIES, path).map_err(|error| match error {
-        file::Error::Missing => format!("{} does not exist; AWS_CA_BUNDLE is to name a file of authorities", path.display()),
+        file::Error::Missing => {
+            Message::new(format!("{} does not exist", path.display()), "AWS_CA_BUNDLE is to name a file of authorities")
+        }
         file::Error::Denied(line) | file::Error::Unfit(line) => line,
     })?;
     match Certificate::from_pem_bundle(file.text.as_bytes()) {
         Ok(authorities) if !authorities.is_empty() => Ok(authorities),
-        _ => Err(format!("{} holds no certificate that can be read; AWS_CA_BUNDLE is to name a PEM file", path.display())),
+        _ => Err(Message::new(format!("{} holds no certificate that can be read", path.display()), "AWS_CA_BUNDLE is to name a PEM file")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::message::Message;
 use nix::libc::O_NONBLOCK;
 use nix::unistd::geteuid;
 use zeroize::Zeroizing;
@@ -28,8 +29,9 @@ impl TextFile {
         if owner != 0 && owner != caller {
             // Nobody is told to take it away from its owner, whose file it may well be: sudo can leave HOME as it is.
             let own = if caller == 0 { "root's own file, below /root" } else { "a file of your own" };
-            return Err(Unsafe::Foreign(format!(
-                "{shown} belongs to user id {owner} and is not taken for user id {caller}; put what it holds into {own}, mode 600"
+            return Err(Unsafe::Foreign(Message::new(
+                format!("{shown} belongs to user id {owner} and is not taken for user id {caller}"),
+                format!("put what it holds into {own}, mode 600"),
             )));
         }
         self.check_mode(0o022, "may be written by others", "go-w")
@@ -46,7 +48,9 @@ impl TextFile {
     fn check_mode(&self, forbidden: u32, what: &str, right: &str) -> Result<(), Unsafe> {
         let shown = self.path.display();
         match self.about.mode() & 0o7777 {
-            mode if mode & forbidden != 0 => Err(Unsafe::Open(format!("{shown} {what} (mode {mode:04o}); run: chmod {right} {shown}"))),
+            mode if mode & forbidden != 0 => {
+                Err(Unsafe::Open(Message::new(format!("{shown} {what} (mode {mode:04o})"), format!("run: chmod {right} {shown}"))))
+            }
             _ => Ok(()),
         }
     }
@@ -56,9 +60,9 @@ impl TextFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsafe {
     /// It is somebody else's.
-    Foreign(String),
+    Foreign(Message),
     /// Its mode lets others in.
-    Open(String),
+    Open(Message),
 }
 
 /// Why there is no text.
@@ -67,9 +71,9 @@ pub enum Error {
     /// There is no such file.
     Missing,
     /// The caller may not open it. Holds one line with the file and the remedy.
-    Denied(String),
+    Denied(Message),
     /// It is not what it must be. Holds one line with the file, the line where there is one, and the remedy.
-    Unfit(String),
+    Unfit(Message),
 }
 
 /// Reads a whole text file of at most [`LIMIT`] bytes. See [`read_up_to`].
@@ -86,19 +90,19 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<TextFile, Error> {
     let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
     let file = opened.map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Error::Missing,
-        ErrorKind::PermissionDenied => Error::Denied(format!("cannot read {shown}: permission denied; run as root")),
-        _ => Error::Unfit(format!("cannot open {shown}: {error}")),
+        ErrorKind::PermissionDenied => Error::Denied(Message::new(format!("cannot read {shown}: permission denied"), "run as root")),
+        _ => Error::Unfit(format!("cannot open {shown}: {error}").into()),
     })?;
-    let about = file.metadata().map_err(|error| Error::Unfit(format!("cannot examine {shown}: {error}")))?;
+    let about = file.metadata().map_err(|error| Error::Unfit(format!("cannot examine {shown}: {error}").into()))?;
     if !about.is_file() {
-        return Err(Error::Unfit(format!("{shown} is not a regular file; put a file in its place")));
+        return Err(Error::Unfit(Message::new(format!("{shown} is not a regular file"), "put a file in its place")));
     }
     // Large enough, so that it does not grow and leave copies behind.
     let size = usize::try_from(about.len().min(limit) + 1).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| Error::Unfit(format!("cannot read {shown}: {error}")))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| Error::Unfit(format!("cannot read {shown}: {error}").into()))?;
     if bytes.len() as u64 > limit {
-        return Err(Error::Unfit(format!("{shown} is larger than {} KiB; put the right file in its place", limit / 1024)));
+        return Err(Error::Unfit(Message::new(format!("{shown} is larger than {} KiB", limit / 1024), "put the right file in its place")));
     }
     Ok(TextFile { text: text(path, &bytes)?, path: path.to_owned(), about })
 }
@@ -107,7 +111,7 @@ fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
     let shown = path.display();
     let unfit = |at: usize, before: &[u8], what: &str, remedy: &str| {
         let line = 1 + before[..at].iter().filter(|&&b| b == b'\n').count();
-        Err(Error::Unfit(format!("{shown} line {line}: {what}; {remedy}")))
+        Err(Error::Unfit(Message::new(format!("{shown} line {line}: {what}"), remedy.to_owned())))
     };
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return unfit(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
 
 use crate::escape::printable;
+use crate::message::Message;
 
 /// The largest answer that is read, in bytes. EC2's answer about one address has 1 kB, and with 50 long tags 40 kB.
 const LIMIT: usize = 256 * 1024;
@@ -28,12 +29,13 @@ pub struct Error {
     pub is_sent: bool,
     /// The time was over.
     pub is_timeout: bool,
-    text: String,
+    /// Why.
+    pub message: Message,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        self.message.fmt(f)
     }
 }
 
@@ -51,17 +53,18 @@ pub fn client(connect_limit: Duration) -> ClientBuilder {
 }
 
 /// Makes one request. Name look-up, connection, TLS and body are all done within `limit`, or it is an error.
-pub async fn exchange(request: RequestBuilder, limit: Duration) -> Result<Answer, Error> {
+/// `proxy` is what an error calls the proxy on the way.
+pub async fn exchange(request: RequestBuilder, proxy: Option<&str>, limit: Duration) -> Result<Answer, Error> {
     let (client, request) = request.timeout(limit).build_split();
-    let request = request.map_err(|error| reason(&error, "the URL that is configured", limit))?;
+    let request = request.map_err(|error| reason(&error, "the URL that is configured", None, limit))?;
     let host = request.url().host_str().unwrap_or_default().to_owned();
-    let failed = |error: reqwest::Error| reason(&error, &host, limit);
+    let failed = |error: reqwest::Error| reason(&error, &host, proxy, limit);
     let mut response = client.execute(request).await.map_err(failed)?;
     let date = response.headers().get("date").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > LIMIT {
-            return Err(Error { is_sent: true, is_timeout: false, text: "the answer is larger than 256 KiB".to_owned() });
+            return Err(Error { is_sent: true, is_timeout: false, message: "the answer is larger than 256 KiB".into() });
         }
         body.extend_from_slice(&chunk);
     }
@@ -69,22 +72,40 @@ pub async fn exchange(request: RequestBuilder, limit: Duration) -> Result<Answer
 }
 
 /// The cause at the bottom of the chain: reqwest's own words only say that a request failed.
-fn reason(error: &reqwest::Error, host: &str, limit: Duration) -> Error {
+fn reason(error: &reqwest::Error, host: &str, proxy: Option<&str>, limit: Duration) -> Error {
     let is_sent = !(error.is_connect() || error.is_builder());
     let is_timeout = error.is_timeout();
-    let text = if is_timeout && is_sent {
-        format!("no answer from {host} within {} ms", limit.as_millis())
+    let message = if is_timeout && is_sent {
+        format!("no answer from {host} within {} ms", limit.as_millis()).into()
     } else if is_timeout {
-        format!("no connection to {host}")
+        format!("no connection to {host}").into()
     } else {
         let mut cause: &(dyn std::error::Error + 'static) = error;
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        let cause = handshake(error).and_then(flaw).map_or_else(|| printable(&cause.to_string()), str::to_owned);
-        if is_sent { format!("broken answer from {host}: {cause}") } else { format!("no connection to {host}: {cause}") }
+        let cause = refused_by_proxy(&cause.to_string(), proxy)
+            .or_else(|| handshake(error).and_then(flaw))
+            .unwrap_or_else(|| printable(&cause.to_string()).into());
+        cause.at(if is_sent { format!("broken answer from {host}") } else { format!("no connection to {host}") })
     };
-    Error { is_sent, is_timeout, text }
+    Error { is_sent, is_timeout, message }
+}
+
+/// What it means that a proxy does not connect. hyper-util's error has no type that could be asked, and does not tell the status.
+fn refused_by_proxy(cause: &str, proxy: Option<&str>) -> Option<Message> {
+    let (why, proxy) = (cause.strip_prefix("tunnel error: ")?, proxy?);
+    Some(if why.starts_with("proxy authorization") {
+        Message::new(
+            format!("the proxy {proxy} wants a user and a password"),
+            "write them into HTTPS_PROXY as http://USER:PASSWORD@HOST:PORT",
+        )
+    } else {
+        Message::new(
+            format!("the proxy {proxy} refuses to connect to it"),
+            "have the proxy allow it, or name it in NO_PROXY if it can be reached without the proxy",
+        )
+    })
 }
 
 /// The error of TLS in the chain. An `io::Error` passes over what it wraps when it is asked for its source.
@@ -96,20 +117,25 @@ fn handshake<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
 }
 
 /// What a failed TLS handshake means for a person, where rustls's own words do not tell.
-fn flaw(error: &rustls::Error) -> Option<&'static str> {
+fn flaw(error: &rustls::Error) -> Option<Message> {
     use rustls::{CertificateError as Certificate, Error};
     let Error::InvalidCertificate(certificate) = error else {
-        return matches!(error, Error::InvalidMessage(_)).then_some("what it speaks is not TLS; is its URL one of http://?");
+        let is_plain = matches!(error, Error::InvalidMessage(_));
+        return is_plain.then(|| Message::new("what it speaks is not TLS", "if it has none, its URL begins with http://"));
     };
     Some(match certificate {
-        Certificate::Expired | Certificate::ExpiredContext { .. } => "its certificate has expired; is this machine's clock right?",
+        Certificate::Expired | Certificate::ExpiredContext { .. } => {
+            Message::new("its certificate has expired", "look whether this machine's clock is right")
+        }
         Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
-            "its certificate is not valid yet; is this machine's clock right?"
+            Message::new("its certificate is not valid yet", "look whether this machine's clock is right")
         }
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-            "its certificate is for another name; is its URL right, or is something in between?"
+            Message::new("its certificate is for another name", "look whether its URL is right, and what is in between")
         }
-        Certificate::UnknownIssuer => "its certificate is of an unknown authority; if that is your own, name its file in AWS_CA_BUNDLE",
+        Certificate::UnknownIssuer => {
+            Message::new("its certificate is signed by an unknown CA", "if that is your own, name its file in AWS_CA_BUNDLE")
+        }
         _ => return None,
     })
 }

@@ -1,5 +1,6 @@
 //! What is moved, and what EC2 calls the things around it: an Elastic IP and EC2's ids, as types.
 
+use crate::message::Message;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -46,7 +47,7 @@ pub struct Destination {
 
 impl Target {
     /// Reads the words of a list. A word that is there twice counts once. The error is one line with what is wrong and the remedy.
-    pub fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, String> {
+    pub fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, Message> {
         let mut targets: Vec<Self> = Vec::new();
         for word in words {
             let target: Self = word.parse()?;
@@ -54,13 +55,12 @@ impl Target {
                 continue;
             }
             if let Some(other) = targets.iter().find(|other| other.name == target.name) {
-                return Err(format!("{other} and {target} name the same address; keep one of them"));
+                return Err(Message::new(format!("{other} and {target} name the same address"), "keep one of them"));
             }
             if let Some(other) = targets.iter().find(|other| other.interface == target.interface) {
-                return Err(format!(
-                    "{other} and {target} would displace each other, for both belong on the same interface; \
-                     name another one, such as {}@eth1, or a second private address",
-                    target.name
+                return Err(Message::new(
+                    format!("{other} and {target} would displace each other, for both belong on the same interface"),
+                    format!("name another one, such as {}@eth1, or a second private address", target.name),
                 ));
             }
             targets.push(target);
@@ -112,15 +112,15 @@ impl fmt::Display for Destination {
 }
 
 impl FromStr for Target {
-    type Err = String;
+    type Err = Message;
 
     /// Reads one word. The error is one line that quotes the word and says what is expected.
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, Message> {
         let (name, interface) = match word.split_once('@') {
             Some((name, interface)) => (name, Some(interface)),
             None => (word, None),
         };
-        let wrong = |what: &str, remedy: &str| format!("\"{}\" {what}; give {remedy}", shown(word));
+        let wrong = |what: &str, remedy: &str| Message::new(format!("\"{}\" {what}", shown(word)), format!("give {remedy}"));
         let name = read_name(name).map_err(|what| wrong(what, "an Elastic IP such as 203.0.113.25"))?;
         let interface = interface.map(read_interface).transpose();
         let interface = interface.map_err(|what| wrong(what, "an interface such as @eth1, @eni-0123456789abcdef0 or @10.0.0.5"))?;
@@ -256,10 +256,10 @@ impl fmt::Display for Mac {
 pub struct RegionName(String);
 
 impl FromStr for RegionName {
-    type Err = String;
+    type Err = Message;
 
     /// The error is one line that quotes the text and says what is expected.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Message> {
         let mut parts = text.split('-').rev();
         let number = parts.next().unwrap_or_default();
         let numbered = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
@@ -267,7 +267,7 @@ impl FromStr for RegionName {
         if numbered && named && text.len() <= 32 {
             return Ok(Self(text.to_owned()));
         }
-        Err(format!("\"{}\" is not a region; give one such as eu-west-1", shown(text)))
+        Err(Message::new(format!("\"{}\" is not a region", shown(text)), "give one such as eu-west-1"))
     }
 }
 
@@ -303,7 +303,7 @@ mod tests {
             (["203.0.113.25@eth1", "203.0.113.26@eth1"], "displace"),
             (["203.0.113.25", "203.0.113.25@eth1"], "the same address"),
         ] {
-            let error = Target::list(words).unwrap_err();
+            let error = Target::list(words).unwrap_err().to_string();
             assert!(error.contains(reason) && words.iter().all(|word| error.contains(word)), "{error}");
         }
         assert_eq!(Target::list(["203.0.113.25", "203.0.113.26@eth1", "203.0.113.25"]).unwrap().len(), 2);
@@ -336,7 +336,7 @@ mod tests {
             ("203.0.113.25@abcdefghijklmnop", "has no interface's name after the @"),
             ("@eth1", "not an IPv4 address"),
         ] {
-            let error = word.parse::<Target>().unwrap_err();
+            let error = word.parse::<Target>().unwrap_err().to_string();
             assert!(error.contains(reason), "{word:?}: {error}");
         }
     }
@@ -390,7 +390,7 @@ mod tests {
     fn what_is_refused_is_shown_as_printable_ascii() {
         let text = "i-\u{1b}[31m\n\u{202e}\u{15e}running";
         let id = text.parse::<InstanceId>().unwrap_err().to_string();
-        let region = text.parse::<RegionName>().unwrap_err();
+        let region = text.parse::<RegionName>().unwrap_err().to_string();
         for shown in [id, region] {
             assert!(shown.starts_with("\"i-\\u{1b}[31m\\n\\u{202e}\\u{15e}running\" is not a"), "{shown:?}");
         }

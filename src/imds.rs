@@ -1,6 +1,7 @@
 //! The instance metadata service, version 2 (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>).
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, Url};
@@ -11,6 +12,7 @@ use crate::config::Metadata;
 use crate::deadline::Deadline;
 use crate::http::{self, Answer};
 use crate::ids::Mac;
+use crate::message::Message;
 
 /// The service is on the machine's own host: it answers at once or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_millis(500);
@@ -23,17 +25,17 @@ const TOKEN_LIFE: &str = "600";
 #[derive(Debug)]
 pub enum Error {
     /// The service has no such fact.
-    Absent(String),
+    Absent(Message),
     /// The service does not accept a token that it has just given, which it may within a minute.
-    NotYet(String),
+    NotYet(Message),
     /// The configuration says not to ask the service.
-    Disabled(String),
+    Disabled(Message),
     /// The service refuses to tell, or tells nonsense.
-    Refused(String),
+    Refused(Message),
     /// The service did not answer, or not well.
     Unavailable {
         /// The reason.
-        text: String,
+        text: Message,
         /// The deadline left it less than its full time, in which there was no answer.
         is_cut_short: bool,
     },
@@ -45,7 +47,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent(text) | Self::NotYet(text) | Self::Disabled(text) | Self::Refused(text) | Self::Unavailable { text, .. } => {
-                f.write_str(text)
+                text.fmt(f)
             }
         }
     }
@@ -110,6 +112,16 @@ impl Imds {
         self.fact(&format!("meta-data/network/interfaces/macs/{mac}/local-ipv4s")).await
     }
 
+    /// The public IPv4 addresses of an interface, one a line.
+    pub async fn public_addresses(&self, mac: &Mac) -> Result<String, Error> {
+        self.fact(&format!("meta-data/network/interfaces/macs/{mac}/ipv4-associations/")).await
+    }
+
+    /// The private addresses of an interface that a public one is mapped to, one a line.
+    pub async fn mapped_to(&self, mac: &Mac, public: Ipv4Addr) -> Result<String, Error> {
+        self.fact(&format!("meta-data/network/interfaces/macs/{mac}/ipv4-associations/{public}")).await
+    }
+
     /// The name of this instance's role.
     pub async fn role(&self) -> Result<String, Error> {
         let names = self.fact("meta-data/iam/security-credentials/").await?;
@@ -123,7 +135,7 @@ impl Imds {
 
     async fn fact(&self, path: &str) -> Result<String, Error> {
         if self.is_disabled {
-            return Err(Error::Disabled(format!("the metadata service is not asked for {path}: AWS_EC2_METADATA_DISABLED is set")));
+            return Err(Error::Disabled(format!("the metadata service is not asked for {path}: AWS_EC2_METADATA_DISABLED is set").into()));
         }
         match self.ask(path).await {
             // The token's life may be over, so that a new one helps.
@@ -141,10 +153,10 @@ impl Imds {
         let answer = self.exchange(request, path).await?;
         match answer.status {
             StatusCode::OK => text(answer, path),
-            StatusCode::NOT_FOUND => Err(Error::Absent(format!("the metadata service knows no {path}"))),
+            StatusCode::NOT_FOUND => Err(Error::Absent(format!("the metadata service knows no {path}").into())),
             StatusCode::UNAUTHORIZED if matches!(token, Token::Known(_)) => {
                 *self.token.lock().await = Token::Unknown;
-                Err(Error::NotYet(self.answers(StatusCode::UNAUTHORIZED, path)))
+                Err(Error::NotYet(self.answers(StatusCode::UNAUTHORIZED, path).into()))
             }
             status => Err(self.refusal(status, path)),
         }
@@ -174,8 +186,8 @@ impl Imds {
 
     async fn exchange(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Answer, Error> {
         let limit = self.attempt_limit.min(self.deadline.left());
-        http::exchange(request, limit).await.map_err(|error| Error::Unavailable {
-            text: format!("cannot read {path} from the metadata service at {}: {error}", self.base),
+        http::exchange(request, None, limit).await.map_err(|error| Error::Unavailable {
+            text: error.message.at(format!("cannot read {path} from the metadata service at {}", self.base)),
             is_cut_short: error.is_timeout && limit < self.attempt_limit,
         })
     }
@@ -193,14 +205,14 @@ impl Imds {
         match status {
             StatusCode::TOO_MANY_REQUESTS => unavailable(text),
             status if status.is_server_error() => unavailable(text),
-            StatusCode::FORBIDDEN => Error::Refused(format!("{text}; is it switched off for this instance?")),
-            _ => Error::Refused(text),
+            StatusCode::FORBIDDEN => Error::Refused(Message::new(text, "look whether it is switched off for this instance")),
+            _ => Error::Refused(text.into()),
         }
     }
 }
 
-fn unavailable(text: String) -> Error {
-    Error::Unavailable { text, is_cut_short: false }
+fn unavailable(text: impl Into<Message>) -> Error {
+    Error::Unavailable { text: text.into(), is_cut_short: false }
 }
 
 fn text(answer: Answer, path: &str) -> Result<String, Error> {

@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use tokio::sync::OnceCell;
 
-use crate::config::{FILE, below};
+use crate::config::{FILE, NamedInstance, below};
 use crate::file;
 use crate::ids::{InstanceId, RegionName};
 use crate::imds::{self, Imds};
+use crate::message::Message;
 use crate::retry::{Pace, Transient};
 
 /// Where the hardware of a Nitro instance carries its id
@@ -17,18 +18,18 @@ use crate::retry::{Pace, Transient};
 const ASSET_TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
 
 /// Why it is not known. Each holds one line with the remedy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Error {
     /// What is configured about it is wrong.
-    Unfit(String),
+    Unfit(Message),
     /// Asking again does not help.
-    Final(String),
+    Final(Message),
     /// The metadata service does not know it, which it may within a minute.
-    NotYet(String),
+    NotYet(Message),
     /// The metadata service did not answer, or not well.
     Unavailable {
         /// The reason.
-        text: String,
+        text: Message,
         /// The deadline left it less than its full time, in which there was no answer.
         is_cut_short: bool,
     },
@@ -37,12 +38,20 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unfit(text) | Self::Final(text) | Self::NotYet(text) | Self::Unavailable { text, .. } => f.write_str(text),
+            Self::Unfit(text) | Self::Final(text) | Self::NotYet(text) | Self::Unavailable { text, .. } => text.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for Message {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unfit(text) | Error::Final(text) | Error::NotYet(text) | Error::Unavailable { text, .. } => text,
+        }
+    }
+}
 
 impl From<imds::Error> for Error {
     fn from(error: imds::Error) -> Self {
@@ -71,7 +80,7 @@ impl Transient for Error {
 impl Error {
     /// The same, with what makes the question needless.
     fn or_configure(self) -> Self {
-        let advise = |text| format!("{text}; set MY_ID and AWS_REGION in {FILE} to do without it");
+        let advise = |text: Message| text.or_advise(format!("set MY_ID and AWS_REGION in {FILE} to do without it"));
         match self {
             Self::Unfit(text) => Self::Unfit(text),
             Self::Final(text) => Self::Final(advise(text)),
@@ -83,7 +92,7 @@ impl Error {
 
 /// This instance's id, found out once, when it is first asked for.
 pub struct Identity {
-    configured: Option<InstanceId>,
+    configured: Option<NamedInstance>,
     root: PathBuf,
     imds: Rc<Imds>,
     found: OnceCell<InstanceId>,
@@ -92,7 +101,7 @@ pub struct Identity {
 impl Identity {
     /// Nothing is asked yet. The hardware's id is looked for below `root`.
     #[must_use]
-    pub fn new(configured: Option<InstanceId>, root: &Path, imds: Rc<Imds>) -> Self {
+    pub fn new(configured: Option<NamedInstance>, root: &Path, imds: Rc<Imds>) -> Self {
         Self { configured, root: root.to_owned(), imds, found: OnceCell::new() }
     }
 
@@ -107,19 +116,32 @@ impl Identity {
         self.found.get().cloned()
     }
 
+    /// Whether the id that is configured is not another's than the hardware's: it may have come here in an image of the peer, and both
+    /// would take themselves for one instance.
+    pub fn check(&self) -> Result<(), Error> {
+        match (&self.configured, asset_tag(&self.root)) {
+            (Some(NamedInstance { id, origin }), Some(firmware)) if *id != firmware => Err(Error::Unfit(Message::new(
+                format!("{origin} is {id}, but the firmware says that this is {firmware}"),
+                "remove MY_ID: the program finds it out by itself",
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     async fn find(&self) -> Result<InstanceId, Error> {
-        if let Some(id) = self.configured.clone().or_else(|| asset_tag(&self.root)) {
+        self.check()?;
+        if let Some(id) = self.configured.as_ref().map(|named| named.id.clone()).or_else(|| asset_tag(&self.root)) {
             return Ok(id);
         }
         let id = self.imds.instance_id().await.map_err(|error| Error::from(error).or_configure())?;
-        id.parse().map_err(|error| Error::Final(format!("the metadata service's instance id cannot be read: {error}")))
+        id.parse().map_err(|error| Error::Final(format!("the metadata service's instance id cannot be read: {error}").into()))
     }
 }
 
 /// The region this instance is in.
 pub async fn region(imds: &Imds) -> Result<RegionName, Error> {
     let region = imds.region().await.map_err(|error| Error::from(error).or_configure())?;
-    region.parse().map_err(|what| Error::Final(format!("the metadata service's region cannot be read: {what}")))
+    region.parse().map_err(|what| Error::Final(format!("the metadata service's region cannot be read: {what}").into()))
 }
 
 /// The id that the firmware holds, where it does.

@@ -18,6 +18,7 @@ pub mod instance;
 pub mod interfaces;
 pub mod journal;
 pub mod lsb;
+pub mod message;
 pub mod ocf;
 pub mod partition;
 pub mod policy;

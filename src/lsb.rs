@@ -6,6 +6,7 @@ mod document;
 use std::process::ExitCode;
 
 use crate::cli::{Action, Misuse};
+use crate::message::Message;
 use crate::run::Done;
 use crate::session::SetupError;
 use crate::takeover::Outcome;
@@ -48,7 +49,7 @@ pub struct Report {
     /// The lines for stdout.
     pub stdout: String,
     /// The lines for stderr and syslog that say what is wrong.
-    pub complaints: Vec<String>,
+    pub complaints: Vec<Message>,
     /// The lines for stderr and syslog that explain what is right.
     pub notes: Vec<String>,
     /// How to exit.
@@ -58,7 +59,7 @@ pub struct Report {
 impl Report {
     /// Without a line that explains what is right.
     #[must_use]
-    pub fn new(stdout: String, complaints: Vec<String>, code: impl Into<u8>) -> Self {
+    pub fn new(stdout: String, complaints: Vec<Message>, code: impl Into<u8>) -> Self {
         Self { stdout, complaints, notes: Vec::new(), code: code.into() }
     }
 
@@ -127,9 +128,11 @@ fn errord(action: Action, error: SetupError) -> Report {
         SetupError::Unavailable(line) => (String::new(), line, ActionCode::Failed),
         SetupError::NoCredentials => (
             format!("{NAME}: cannot find ~/.awssecret or /root/.awssecret\n"),
-            "no credentials in any place: give the instance a role, or put access key id and secret key on two lines of \
-             /root/.awssecret and run: chmod 600 /root/.awssecret"
-                .to_owned(),
+            Message::new(
+                "no credentials in any place",
+                "give the instance a role, or put access key id and secret key on two lines of /root/.awssecret and run: chmod 600 \
+                 /root/.awssecret",
+            ),
             ActionCode::NotConfigured,
         ),
     };
@@ -154,7 +157,7 @@ fn status(done: &Done) -> Report {
             }
             Ok(_) => ("I do not have", StatusCode::Stopped),
             Err(why) => {
-                complaints.push(format!("{target}: cannot tell who has it: {why}"));
+                complaints.push(why.clone().at(format!("{target}: cannot tell who has it")));
                 code = StatusCode::Unknown;
                 continue;
             }
@@ -189,7 +192,7 @@ fn acted(action: Action, done: &Done) -> Report {
             Ok(Outcome::NotHeld) => format!("I do not have {name}"),
             Err(why) => {
                 code = ActionCode::Failed;
-                complaints.push(format!("{target}: {why}"));
+                complaints.push(why.clone().at(target));
                 match action {
                     Action::Start | Action::Restart => format!("Could not map IP {name} to {me}"),
                     Action::Stop => format!("Could not disown {name}"),

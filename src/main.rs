@@ -27,7 +27,8 @@ fn main() -> ExitCode {
         log::error!("{complaint}");
     }
     if is_agent && !report.complaints.is_empty() {
-        journal::give_exit_reason(&report.complaints.join("; "));
+        let reasons: Vec<String> = report.complaints.iter().map(ToString::to_string).collect();
+        journal::give_exit_reason(&reasons.join(", and "));
     }
     if let Err(error) = io::stdout().write_all(report.stdout.as_bytes()) {
         log::error!("cannot write to stdout: {error}; it would have said: {}", report.stdout);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cli::{self, Action, Call, Invocation, Misuse};
 use crate::config::{Environment, Setting};
 use crate::lsb::{self, Report};
+use crate::message::Message;
 use crate::run::{self, Done};
 use crate::session::SetupError;
 use crate::takeover::Outcome;
@@ -86,7 +87,7 @@ impl Operation {
 /// A call that has nothing to do with any address: what it prints, or why it cannot be understood.
 enum Without {
     Told(String),
-    Wrong(Code, String),
+    Wrong(Code, Message),
 }
 
 /// Whether the program was called as an OCF agent: by a path in the folder of those. Heartbeat exports some of OCF's
@@ -127,7 +128,7 @@ fn validated(validated: Result<(), SetupError>) -> Report {
 /// The action comes last; the options before it are those of the command line.
 fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Operation, Invocation), Without> {
     let last = if arguments.len() > 1 { arguments.pop() } else { None };
-    let Some(word) = last else { return Err(Without::Wrong(Code::BadArguments, format!("no action given; {USAGE}"))) };
+    let Some(word) = last else { return Err(Without::Wrong(Code::BadArguments, Message::new("no action given", USAGE))) };
     let operation = match word.to_string_lossy().as_ref() {
         "start" => Operation::Start,
         "stop" => Operation::Stop,
@@ -137,7 +138,7 @@ fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Oper
         "validate-all" => Operation::Validate { deep: environment("OCF_CHECK_LEVEL").is_some_and(|level| level.trim() == "10") },
         "meta-data" => return Err(Without::Told(metadata())),
         "usage" | "help" | "--help" => return Err(Without::Told(format!("{USAGE}; see elastic-ip(8)\n"))),
-        other => return Err(Without::Wrong(Code::Unimplemented, format!("{other:?} is not an action of this agent; {USAGE}"))),
+        other => return Err(Without::Wrong(Code::Unimplemented, Message::new(format!("{other:?} is not an action of this agent"), USAGE))),
     };
     let word = if operation.action() == Action::Status { OsStr::new("status") } else { &word };
     arguments.push(word.to_owned());
@@ -147,13 +148,13 @@ fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Oper
             Without::Wrong(Code::BadArguments, line)
         }
     })?;
-    let Call::Act(mut invocation) = call else { return Err(Without::Wrong(Code::BadArguments, USAGE.to_owned())) };
+    let Call::Act(mut invocation) = call else { return Err(Without::Wrong(Code::BadArguments, USAGE.into())) };
     configure(&mut invocation, environment).map_err(|line| Without::Wrong(Code::NotConfigured, line))?;
     Ok((operation, invocation))
 }
 
 /// Hands the parameters and Pacemaker's time limit over. The error is one line that names the parameter that is wrong.
-fn configure(invocation: &mut Invocation, environment: Environment) -> Result<(), String> {
+fn configure(invocation: &mut Invocation, environment: Environment) -> Result<(), Message> {
     let given = |parameter: &str| Setting::new(&environment(&format!("OCF_RESKEY_{parameter}"))?, format!("parameter {parameter}"));
     if let Some(setting) = given("elastic_ip") {
         invocation.targets = setting.targets()?;

@@ -36,10 +36,10 @@ fn region(config: Config, root: &Path) -> Result<RegionName, SetupError> {
     let retry = Retry::until(Deadline::after(LIMIT));
     let session = Session::new(config, root, retry.deadline().clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| SetupError::NotConfigured(format!("cannot start: {error}")))?;
+    let runtime = runtime.map_err(|error| SetupError::NotConfigured(format!("cannot start: {error}").into()))?;
     let region = runtime.block_on(retry.run("region", async || session.region().await));
     runtime.shutdown_background();
-    region.map(|(region, _)| region).map_err(|error| SetupError::NotConfigured(error.to_string()))
+    region.map(|(region, _)| region).map_err(|error| SetupError::NotConfigured(error.into()))
 }
 
 /// The allocation ids, if all are known: EC2 checks a change against the address's own id.

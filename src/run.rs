@@ -17,13 +17,14 @@ use crate::cli::{Action, Invocation};
 use crate::clock;
 use crate::config::{self, Config, Environment};
 use crate::deadline::Deadline;
-use crate::ec2::Limits;
+use crate::ec2::{Limits, Owner};
 use crate::ids::{InstanceId, Target};
+use crate::message::Message;
 use crate::retry::Retry;
 use crate::session::{Connection, Session, SetupError};
-use crate::takeover::Outcome;
 use crate::takeover::operation::{Act, Operation, Pauses, Rules, World, end_failed_stop};
 use crate::takeover::store::{Folder, Store};
+use crate::takeover::{Outcome, Permission};
 
 /// The deadline of a stop after a failed stop. Heartbeat makes eleven tries before it asks for the status.
 const STOP_AGAIN: Duration = Duration::from_secs(2);
@@ -45,7 +46,9 @@ pub struct Done {
     /// This instance, where that is known.
     pub me: Option<InstanceId>,
     /// Each address, with what became of it or the reason why that cannot be told, in one line.
-    pub outcomes: Vec<(Target, Result<Outcome, String>)>,
+    pub outcomes: Vec<(Target, Result<Outcome, Message>)>,
+    /// Who has each address, where a status has found somebody to have it.
+    pub owners: Vec<Option<Owner>>,
     /// Whether a signal ended it.
     pub interrupted: bool,
 }
@@ -71,7 +74,7 @@ pub fn run(invocation: &Invocation) -> Result<Done, SetupError> {
     let config = load(invocation, &config::environment)?;
     let runtime = match room().and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build()) {
         Ok(runtime) => runtime,
-        Err(error) => return Ok(all_unknown(&config, None, &format!("cannot start: {error}"))),
+        Err(error) => return Ok(all_unknown(&config, None, &format!("cannot start: {error}").into())),
     };
     let done = runtime.block_on(perform(invocation, &config));
     // A name look-up that hangs must not hold up the exit.
@@ -85,21 +88,21 @@ fn end_stop(invocation: &Invocation, config: &Config, done: Result<Done, SetupEr
     let mut rules = rules(invocation, config);
     // Who ends a stop by a signal is told that it failed.
     rules.release_on_stop |= done.as_ref().is_ok_and(|done| done.interrupted);
-    let settle = |target: &Target, why: String| end_failed_stop(&store, target, rules, why, clock::now());
+    let settle = |target: &Target, why: Message| end_failed_stop(&store, target, rules, why, clock::now());
     match done {
         Ok(done) => {
-            let settle = |(target, outcome): (Target, Result<Outcome, String>)| {
+            let settle = |(target, outcome): (Target, Result<Outcome, Message>)| {
                 let outcome = outcome.or_else(|why| settle(&target, why));
                 (target, outcome)
             };
             Ok(Done { outcomes: done.outcomes.into_iter().map(settle).collect(), ..done })
         }
         Err(error) => {
-            let settled: Vec<_> = config.targets.iter().map(|target| (target.clone(), settle(target, error.to_string()))).collect();
+            let settled: Vec<_> = config.targets.iter().map(|target| (target.clone(), settle(target, error.clone().into()))).collect();
             if settled.iter().any(|(_, outcome)| outcome.is_err()) {
                 return Err(error);
             }
-            Ok(Done { me: None, outcomes: settled, interrupted: false })
+            Ok(Done { me: None, owners: vec![None; settled.len()], outcomes: settled, interrupted: false })
         }
     }
 }
@@ -143,12 +146,15 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Setup
     let interrupted = || matches!(cut_off.peek(), Some(CutOff::Signal(_)));
     let connected = tokio::select! {
         connected = connect(invocation, config, act, &retry) => connected,
-        why = cut_off.clone() => Err(SetupError::Unavailable(format!("{why}; nothing was changed"))),
+        why = cut_off.clone() => Err(SetupError::Unavailable(Message::from(format!("{why}; nothing was changed")))),
     };
     let cloud = match connected {
         Ok(cloud) => cloud,
         Err(SetupError::Unavailable(why)) => {
-            return Ok(Done { interrupted: interrupted(), ..all_unknown(config, config.instance.clone(), &why) });
+            return Ok(Done {
+                interrupted: interrupted(),
+                ..all_unknown(config, config.instance.as_ref().map(|named| named.id.clone()), &why)
+            });
         }
         Err(error) => return Err(error),
     };
@@ -159,14 +165,15 @@ async fn perform(invocation: &Invocation, config: &Config) -> Result<Done, Setup
         let outcome = tokio::select! {
             outcome = operation.run(target) => outcome,
             why = cut_off.clone() => Err(match operation.unsettled(target) {
-                None => format!("{why}; nothing was changed"),
-                Some(change) => format!("{why} during {change}; whether it took effect is not known, ask status"),
+                None => Message::from(format!("{why}; nothing was changed")),
+                Some(change) => Message::new(format!("{why} during {change}"), "whether it took effect is not known, ask status"),
             }),
         };
         (target.clone(), outcome)
     });
     let outcomes = join_all(outcomes).await;
-    Ok(Done { me: cloud.me(), outcomes, interrupted: interrupted() })
+    let owners = config.targets.iter().map(|target| operation.owner(target)).collect();
+    Ok(Done { me: cloud.me(), outcomes, owners, interrupted: interrupted() })
 }
 
 fn act(action: Action) -> Act {
@@ -179,7 +186,11 @@ fn act(action: Action) -> Act {
 
 fn rules(invocation: &Invocation, config: &Config) -> Rules {
     Rules {
-        allow_reassociation: config.allow_reassociation,
+        permission: match (invocation.if_free, config.allow_reassociation) {
+            (true, _) => Permission::NobodyAsked,
+            (false, true) => Permission::Anybody,
+            (false, false) => Permission::Nobody,
+        },
         release_on_stop: config.release_on_stop,
         dry_run: invocation.dry_run,
         confirm_for: invocation.limit.is_some().then_some(CONFIRM_LIMIT),
@@ -227,9 +238,9 @@ fn limit(act: Act, config: &Config, store: &impl Store) -> Duration {
     }
 }
 
-fn all_unknown(config: &Config, me: Option<InstanceId>, why: &str) -> Done {
-    let outcomes = config.targets.iter().map(|target| (target.clone(), Err(why.to_owned()))).collect();
-    Done { me, outcomes, interrupted: false }
+fn all_unknown(config: &Config, me: Option<InstanceId>, why: &Message) -> Done {
+    let outcomes = config.targets.iter().map(|target| (target.clone(), Err(why.clone()))).collect();
+    Done { me, outcomes, owners: vec![None; config.targets.len()], interrupted: false }
 }
 
 #[cfg(test)]
@@ -263,7 +274,7 @@ mod tests {
                 return Ok(Destination { instance: "i-0aaaaaaaaaaaaaaaa".parse().unwrap(), interface: None, private: None });
             }
             sleep(Duration::from_secs(1)).await;
-            Err(instance::Error::Unavailable { text: String::new(), is_cut_short: false })
+            Err(instance::Error::Unavailable { text: "".into(), is_cut_short: false })
         }
 
         async fn primary(&self) -> Result<Option<InterfaceId>, instance::Error> {

@@ -2,6 +2,7 @@
 //! once, when it is first asked for.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -16,32 +17,42 @@ use crate::ids::{AssociationId, Destination, InstanceId, InterfaceId, Name, Regi
 use crate::imds::Imds;
 use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
+use crate::message::Message;
 use crate::retry::Retry;
 use crate::takeover::operation::Cloud;
 
 /// Why nothing can be asked of EC2. Each text is one line with the remedy.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetupError {
     /// The configuration is missing or wrong.
-    NotConfigured(String),
+    NotConfigured(Message),
     /// No credentials in any place.
     NoCredentials,
     /// The caller may not read what is needed.
-    NotAllowed(String),
+    NotAllowed(Message),
     /// Something did not answer, which says nothing about the address.
-    Unavailable(String),
+    Unavailable(Message),
 }
 
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotConfigured(line) | Self::NotAllowed(line) | Self::Unavailable(line) => f.write_str(line),
-            Self::NoCredentials => f.write_str("no credentials in any place"),
+            Self::NotConfigured(line) | Self::NotAllowed(line) | Self::Unavailable(line) => line.fmt(f),
+            Self::NoCredentials => credentials::Error::Nowhere.fmt(f),
         }
     }
 }
 
 impl std::error::Error for SetupError {}
+
+impl From<SetupError> for Message {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::NotConfigured(line) | SetupError::NotAllowed(line) | SetupError::Unavailable(line) => line,
+            SetupError::NoCredentials => credentials::Error::Nowhere.into(),
+        }
+    }
+}
 
 impl From<config::Error> for SetupError {
     fn from(error: config::Error) -> Self {
@@ -67,7 +78,7 @@ impl From<instance::Error> for SetupError {
     fn from(error: instance::Error) -> Self {
         match error {
             instance::Error::Unfit(line) => Self::NotConfigured(line),
-            error => Self::Unavailable(error.to_string()),
+            error => Self::Unavailable(error.into()),
         }
     }
 }
@@ -98,7 +109,7 @@ pub struct Session {
 impl Session {
     /// Nothing is asked yet. No question to the metadata service takes longer than `deadline`.
     pub fn new(config: Config, root: &Path, deadline: Deadline) -> Result<Self, SetupError> {
-        let imds = Imds::new(&config.imds, deadline.clone()).map_err(|error| SetupError::Unavailable(format!("{error:#}")))?;
+        let imds = Imds::new(&config.imds, deadline.clone()).map_err(|error| SetupError::Unavailable(format!("{error:#}").into()))?;
         let imds = Rc::new(imds);
         let config = Rc::new(config);
         Ok(Self {
@@ -130,17 +141,19 @@ impl Session {
 
     /// Whether the configuration's keys can be used, as far as no network is needed to know it.
     pub fn validate(&self) -> Result<(), SetupError> {
+        self.identity.check()?;
         let places = Places::new(&self.root, &config::environment);
         Ok(credentials::check(&self.config, &places, &config::environment)?)
     }
 
     /// EC2 in the region, with keys that are looked for anew when it refuses them. Nothing is sent yet.
     pub fn ec2(&self, endpoint: &Endpoint, limits: Limits) -> Result<Ec2, SetupError> {
-        Ec2::new(endpoint, Rc::clone(&self.keys), limits).map_err(|error| SetupError::Unavailable(format!("{error:#}")))
+        Ec2::new(endpoint, Rc::clone(&self.keys), limits).map_err(|error| SetupError::Unavailable(format!("{error:#}").into()))
     }
 
     /// Finds out the region and the keys, at the same time, until `retry` ends. Which instance this is, is found out while EC2 is asked.
     pub async fn connect(self, retry: &Retry, limits: Limits) -> Result<Connection, SetupError> {
+        self.identity.check()?;
         let region = retry.run("region", async || self.region().await);
         let keys = retry.run("credentials", async || self.keys.get().await);
         let (region, keys) = join(region, keys).await;
@@ -173,6 +186,10 @@ impl Cloud for Connection {
 
     async fn primary(&self) -> Result<Option<InterfaceId>, instance::Error> {
         self.session.interfaces.primary().await
+    }
+
+    async fn public_address(&self, place: &Destination) -> Option<Ipv4Addr> {
+        self.session.interfaces.public_address(place).await
     }
 
     async fn describe(&self, targets: &[Target]) -> Vec<Result<Address, Error>> {

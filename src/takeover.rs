@@ -69,6 +69,18 @@ pub enum TakeoverStep<'a> {
     End,
 }
 
+/// From whom an address may be taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Permission {
+    /// From whoever has it.
+    #[default]
+    Anybody,
+    /// From nobody. EC2 refuses where somebody has it.
+    Nobody,
+    /// From nobody, and EC2 is asked first who has it, so that an address which somebody has costs no attempt.
+    NobodyAsked,
+}
+
 /// What a takeover knows of the address.
 #[derive(Clone, Debug)]
 enum View {
@@ -84,7 +96,7 @@ enum View {
 #[derive(Clone, Debug)]
 pub struct Takeover {
     destination: Destination,
-    allow_reassociation: bool,
+    permission: Permission,
     /// The allocation id that is known before anything is asked.
     allocation: Option<AllocationId>,
     /// EC2 has refused the instance's own name.
@@ -99,14 +111,13 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Without `allow_reassociation`, an address that somebody holds is left to its owner. With a known allocation id, nothing needs
-    /// to be asked before the address is taken.
+    /// With a known allocation id, nothing needs to be asked before the address is taken, unless `permission` says so.
     #[must_use]
-    pub fn new(destination: Destination, allow_reassociation: bool, allocation: Option<AllocationId>) -> Self {
+    pub fn new(destination: Destination, permission: Permission, allocation: Option<AllocationId>) -> Self {
         Self {
             destination,
-            allow_reassociation,
-            allocation,
+            permission,
+            allocation: allocation.filter(|_| permission != Permission::NobodyAsked),
             find_primary: false,
             refused: false,
             unnamed: false,
@@ -138,7 +149,11 @@ impl Takeover {
     fn with<'a>(&'a self, address: &'a Address) -> TakeoverStep<'a> {
         let other = address.association.as_ref().filter(|_| !is_mine(address, &self.destination));
         // Where addresses have no allocation ids, the call says nothing about reassociation.
-        let forbidden = !self.allow_reassociation && address.allocation.is_none();
+        let forbidden = match self.permission {
+            Permission::Anybody => false,
+            Permission::Nobody => address.allocation.is_none(),
+            Permission::NobodyAsked => true,
+        };
         match other {
             None if self.unnamed && address.association.is_some() => TakeoverStep::End,
             _ if self.refused => TakeoverStep::LeaveTo(other.map(|held| &held.owner)),
@@ -173,7 +188,7 @@ impl Takeover {
 
     /// The associate has failed, or was applied and the answer is lost. `true` if there is another way to be tried at once.
     pub fn failed(&mut self, error: &Error) -> bool {
-        if !self.allow_reassociation && error.is_refusal(ALREADY_ASSOCIATED) {
+        if self.permission != Permission::Anybody && error.is_refusal(ALREADY_ASSOCIATED) {
             self.refused = true;
             if matches!(self.view, View::Unasked) {
                 self.view = View::Stale;
@@ -187,6 +202,11 @@ impl Takeover {
         }
         // The id may be one that is remembered from an earlier allocation of the same address.
         if matches!(self.view, View::Unasked) && error.is_refusal("InvalidAllocationID.NotFound") {
+            self.view = View::Stale;
+            return true;
+        }
+        // The reason names who has the address, where that may be why.
+        if matches!(self.view, View::Unasked) && error.may_be_for_the_owner() {
             self.view = View::Stale;
             return true;
         }
@@ -251,8 +271,8 @@ mod tests {
         Error::new(Kind::Refused(code.to_owned()), "")
     }
 
-    fn takeover(address: Address, allow_reassociation: bool) -> Takeover {
-        let mut plan = Takeover::new(me(), allow_reassociation, None);
+    fn takeover(address: Address, permission: Permission) -> Takeover {
+        let mut plan = Takeover::new(me(), permission, None);
         assert_eq!(plan.next(), TakeoverStep::Describe);
         plan.described(address, false);
         plan
@@ -266,13 +286,13 @@ mod tests {
     fn start_takes_the_address_from_whoever_has_it_and_asks_ec2_for_its_own_as_well() {
         for owner in [None, Some(PEER), Some(GATEWAY), Some(ME)] {
             let address = held_by(owner);
-            assert_eq!(takeover(address.clone(), true).next(), associate(&me(), Some(&address)), "{owner:?}");
+            assert_eq!(takeover(address.clone(), Permission::Anybody).next(), associate(&me(), Some(&address)), "{owner:?}");
         }
     }
 
     #[test]
     fn a_known_allocation_is_taken_without_asking_first_unless_time_has_passed() {
-        let mut plan = Takeover::new(me(), true, Some(allocation_id()));
+        let mut plan = Takeover::new(me(), Permission::Anybody, Some(allocation_id()));
         assert_eq!(plan.next(), associate(&me(), None));
         plan.invalidate();
         assert_eq!(plan.next(), TakeoverStep::Describe);
@@ -280,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_allocation_that_ec2_does_not_know_any_more_is_asked_for() {
-        let mut plan = Takeover::new(me(), true, Some(allocation_id()));
+        let mut plan = Takeover::new(me(), Permission::Anybody, Some(allocation_id()));
         assert!(plan.failed(&refusal("InvalidAllocationID.NotFound")));
         assert_eq!(plan.next(), TakeoverStep::Describe);
         plan.described(held_by(None), false);
@@ -290,17 +310,17 @@ mod tests {
     #[test]
     fn ec2_refuses_to_take_a_held_address_where_reassociation_is_forbidden() {
         let peer = Owner::Instance(PEER.parse().unwrap());
-        let mut plan = takeover(held_by(Some(PEER)), false);
+        let mut plan = takeover(held_by(Some(PEER)), Permission::Nobody);
         assert_eq!(plan.next(), associate(&me(), Some(&held_by(Some(PEER)))));
         assert!(plan.failed(&refusal("Resource.AlreadyAssociated")));
         assert_eq!(plan.next(), TakeoverStep::LeaveTo(Some(&peer)));
-        let mut plan = Takeover::new(me(), false, Some(allocation_id()));
+        let mut plan = Takeover::new(me(), Permission::Nobody, Some(allocation_id()));
         assert!(plan.failed(&refusal("Resource.AlreadyAssociated")));
         assert_eq!(plan.next(), TakeoverStep::Describe, "the owner is to be named");
         plan.described(held_by(None), false);
         assert_eq!(plan.next(), TakeoverStep::LeaveTo(None), "EC2 has said so, whatever a describe shows");
         // Without allocation ids the call has no word for it.
-        assert_eq!(takeover(without_ids(Some(PEER)), false).next(), TakeoverStep::LeaveTo(Some(&peer)));
+        assert_eq!(takeover(without_ids(Some(PEER)), Permission::Nobody).next(), TakeoverStep::LeaveTo(Some(&peer)));
     }
 
     #[test]
@@ -323,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_instance_that_ec2_refuses_by_its_name_is_named_by_its_primary_interface_if_it_has_several() {
-        let mut plan = takeover(held_by(Some(PEER)), true);
+        let mut plan = takeover(held_by(Some(PEER)), Permission::Anybody);
         assert!(plan.failed(&refusal("InvalidInstanceID")));
         assert_eq!(plan.next(), TakeoverStep::FindPrimary);
         plan.found_primary(None);
@@ -336,15 +356,18 @@ mod tests {
 
     #[test]
     fn start_ends_with_the_acknowledgement_and_without_an_id_with_a_describe() {
-        assert!(takeover(held_by(Some(PEER)), true).associated(Some(&association_id(2))));
-        let mut plan = takeover(without_ids(Some(PEER)), true);
+        assert!(takeover(held_by(Some(PEER)), Permission::Anybody).associated(Some(&association_id(2))));
+        let mut plan = takeover(without_ids(Some(PEER)), Permission::Anybody);
         assert!(!plan.associated(None));
         assert_eq!(plan.next(), TakeoverStep::Describe);
         plan.described(without_ids(Some(PEER)), false);
         assert!(matches!(plan.next(), TakeoverStep::Associate(Name::Address(_), ..)), "it may be late");
         plan.described(without_ids(Some(ME)), false);
         assert_eq!(plan.next(), TakeoverStep::End);
-        assert!(matches!(takeover(without_ids(Some(ME)), true).next(), TakeoverStep::Associate(..)), "nothing was acknowledged");
+        assert!(
+            matches!(takeover(without_ids(Some(ME)), Permission::Anybody).next(), TakeoverStep::Associate(..)),
+            "nothing was acknowledged"
+        );
     }
 
     #[test]
@@ -352,7 +375,7 @@ mod tests {
         for (kind, again) in
             [(Kind::Throttled, true), (Kind::Unsent, true), (Kind::NotYet("AuthFailure".to_owned()), true), (Kind::Ambiguous, false)]
         {
-            let mut plan = takeover(held_by(Some(PEER)), true);
+            let mut plan = takeover(held_by(Some(PEER)), Permission::Anybody);
             assert!(!plan.failed(&Error::new(kind.clone(), "")));
             assert_eq!(plan.next() == TakeoverStep::Describe, !again, "{kind:?}");
         }
@@ -362,13 +385,13 @@ mod tests {
     fn start_leaves_the_address_to_a_peer_that_took_it_while_the_start_was_held_up() {
         let peer = Owner::Instance(PEER.parse().unwrap());
         for first in [None, Some(GATEWAY)] {
-            let mut plan = takeover(held_by(first), true);
+            let mut plan = takeover(held_by(first), Permission::Anybody);
             plan.invalidate();
             assert_eq!(plan.next(), TakeoverStep::Describe);
             plan.described(held_by(Some(PEER)), false);
             assert_eq!(plan.next(), TakeoverStep::LostTo(&peer), "{first:?}");
         }
-        let mut plan = takeover(held_by(Some(PEER)), true);
+        let mut plan = takeover(held_by(Some(PEER)), Permission::Anybody);
         plan.invalidate();
         plan.described(held_by(Some(PEER)), false);
         assert_eq!(plan.next(), associate(&me(), Some(&held_by(Some(PEER)))), "the owner is the one that was to be replaced");
@@ -379,7 +402,7 @@ mod tests {
 
     #[test]
     fn an_old_describe_does_not_tell_who_had_the_address_when_the_start_began() {
-        let mut plan = Takeover::new(me(), true, None);
+        let mut plan = Takeover::new(me(), Permission::Anybody, None);
         plan.described(held_by(None), true);
         plan.invalidate();
         plan.described(held_by(Some(PEER)), false);

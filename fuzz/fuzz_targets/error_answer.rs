@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/properties/mod.rs"]
+#[path = "../../tests/it/properties/mod.rs"]
 mod properties;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {

@@ -5,7 +5,7 @@ use futures::future::{join, join_all};
 use super::{Fact, MEND, Verdict, permissions};
 use crate::config::Config;
 use crate::ec2::{Address, Ec2, Error, Owner};
-use crate::ids::{Destination, InstanceId};
+use crate::ids::{Destination, InstanceId, Name, Target};
 use crate::instance;
 use crate::interfaces::Interfaces;
 use crate::takeover::is_mine;
@@ -21,6 +21,9 @@ pub async fn ask(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces
     for ((target, address), destination) in config.targets.iter().zip(&described).zip(&destinations) {
         facts.push(holder(config, address, me).about(target));
         facts.extend(destination.as_ref().map(|destination| place(destination, address.as_ref().ok(), me).about(target)));
+        if let Some(Ok(destination)) = destination {
+            facts.extend(displaced(ec2, interfaces, destination, &described).await.map(|fact| fact.about(target)));
+        }
     }
     facts.push(independence(&described, &destinations, me));
     let known = config.targets.iter().zip(&described).zip(destinations);
@@ -36,7 +39,7 @@ fn is_here(address: &Address, me: Option<&InstanceId>) -> bool {
 fn holder(config: &Config, address: &Result<Address, Error>, me: Option<&InstanceId>) -> Fact {
     let address = match address {
         Ok(address) => address,
-        Err(error) => return Fact::message("address", Verdict::Fail, &error.to_string()),
+        Err(error) => return Fact::message("address", Verdict::Fail, error.clone()),
     };
     let id = address.allocation.as_ref().map_or_else(|| "no allocation id".to_owned(), ToString::to_string);
     match &address.association {
@@ -53,7 +56,7 @@ fn holder(config: &Config, address: &Result<Address, Error>, me: Option<&Instanc
 
 fn place(destination: &Result<Destination, instance::Error>, address: Option<&Address>, me: Option<&InstanceId>) -> Fact {
     match destination {
-        Err(error) => Fact::message("interface", Verdict::Fail, &error.to_string()),
+        Err(error) => Fact::message("interface", Verdict::Fail, error.clone()),
         Ok(destination) if address.is_some_and(|address| is_here(address, me) && !is_mine(address, destination)) => Fact::warn(
             "interface",
             &format!("belongs on {destination}, but is elsewhere on this instance"),
@@ -64,6 +67,22 @@ fn place(destination: &Result<Destination, instance::Error>, address: Option<&Ad
         }
         Ok(destination) => Fact::ok("interface", &format!("belongs on {destination}")),
     }
+}
+
+/// What another Elastic IP has to give way to a start. An address that EC2 has assigned by itself is none of the account's.
+async fn displaced(ec2: &Ec2, interfaces: &Interfaces, place: &Destination, described: &[Result<Address, Error>]) -> Option<Fact> {
+    let public = interfaces.public_address(place).await?;
+    if described.iter().flatten().any(|address| address.public == public) {
+        return None;
+    }
+    let target = Target { name: Name::Address(public), interface: None };
+    let other = ec2.describe(&[target]).await.pop()?.ok()?;
+    let id = other.allocation.map_or_else(String::new, |id| format!(" ({id})"));
+    Some(Fact::warn(
+        "displaced",
+        &format!("a start takes the place of {public}{id}, which this instance has at {place}"),
+        "if both are needed, give one another interface or private address with @",
+    ))
 }
 
 /// Whether this node reaches EC2 by another way than the address itself.
@@ -80,7 +99,7 @@ fn independence(
         return Fact::warn(
             "route",
             "whether EC2 is reached without the address is known only once the address is elsewhere",
-            "check again then; README, A way to the EC2 API that is not the Elastic IP",
+            "check again then: see THE WAY TO EC2 in elastic-ip(8)",
         );
     }
     if me.is_none() || described.iter().any(Result::is_err) {

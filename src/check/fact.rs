@@ -2,6 +2,7 @@
 
 use crate::escape::one_line;
 use crate::ids::Target;
+use crate::message::Message;
 
 /// What one fact means for a takeover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +59,10 @@ impl Fact {
         Self::new(name, Verdict::Fail, what, Some(remedy))
     }
 
-    /// From one of the program's messages, which end with the remedy where there is one.
-    pub(super) fn message(name: &'static str, verdict: Verdict, line: &str) -> Self {
-        match line.rsplit_once("; ") {
-            Some((what, remedy)) => Self::new(name, verdict, what, Some(remedy)),
-            None => Self::new(name, verdict, line, Some("see Troubleshooting in README.md")),
-        }
+    /// From one of the program's messages.
+    pub(super) fn message(name: &'static str, verdict: Verdict, message: impl Into<Message>) -> Self {
+        let Message { what, remedy } = message.into();
+        Self::new(name, verdict, &what, Some(remedy.as_deref().unwrap_or("see elastic-ip-messages(7)")))
     }
 
     pub(super) fn about(self, target: &Target) -> Self {

@@ -28,7 +28,7 @@ pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(
             return facts;
         }
         (Err(error), None) => {
-            return vec![Fact::message(DESCRIBE, Verdict::Fail, &error.to_string()), untried(ASSOCIATE), untried(DISASSOCIATE)];
+            return vec![Fact::message(DESCRIBE, Verdict::Fail, error), untried(ASSOCIATE), untried(DISASSOCIATE)];
         }
     }
     let tried = join_all(known.iter().map(async |(target, address, destination)| {
@@ -57,6 +57,10 @@ async fn associate(ec2: &Ec2, config: &Config, interfaces: &Interfaces, address:
         let destination = Destination { interface: Some(primary), ..destination.clone() };
         answer = ec2.may_associate(&address.name(), &destination, config.allow_reassociation).await;
     }
+    let answer = answer.map_err(|error| match &address.association {
+        Some(held) => error.of_an_address_at(&held.owner),
+        None => error,
+    });
     judge(ASSOCIATE, Verdict::Fail, answer)
 }
 
@@ -72,6 +76,6 @@ async fn disassociate(ec2: &Ec2, config: &Config, address: &Address) -> Fact {
 fn judge(name: &'static str, refused: Verdict, answer: Result<(), Error>) -> Fact {
     match answer {
         Ok(()) => Fact::ok(name, "allowed"),
-        Err(error) => Fact::message(name, refused, &error.to_string()),
+        Err(error) => Fact::message(name, refused, error),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::message::Message;
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 
@@ -25,7 +26,7 @@ pub struct AwsParams {
 
 impl AwsParams {
     /// Reads the options. The error says which one is wrong and what there is.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Message> {
         let words = shell_words::split(text).map_err(|_| "a closing quote is missing in AWS_PARAMS".to_owned())?;
         let mut params = Self::try_parse_from(words).map_err(|error| {
             let word = error.get(ContextKind::InvalidArg).map_or_else(String::new, |word| format!("{:?} ", word.to_string()));
@@ -35,7 +36,7 @@ impl AwsParams {
                 ErrorKind::ArgumentConflict => "is given twice",
                 _ => "cannot be understood",
             };
-            format!("{word}{what}; use --region=, --role=, --profile= or --secrets-file=")
+            Message::new(format!("{word}{what}"), "use --region=, --role=, --profile= or --secrets-file=")
         })?;
         params.region = params.region.map(|region| match region.as_str() {
             // The aliases of https://github.com/timkay/aws
@@ -47,7 +48,7 @@ impl AwsParams {
         });
         let places = [params.role.is_some(), params.profile.is_some(), params.secrets_file.is_some()];
         if places.into_iter().filter(|named| *named).count() > 1 {
-            return Err("more than one place for keys is named; keep one of --role=, --profile= and --secrets-file=".to_owned());
+            return Err(Message::new("more than one place for keys is named", "keep one of --role=, --profile= and --secrets-file="));
         }
         Ok(params)
     }
@@ -66,13 +67,13 @@ mod tests {
     #[test]
     fn what_is_not_an_option_is_named() {
         for (text, word) in [("--simple", "--simple"), ("--region=eu -v", "-v"), ("eu-west-1", "eu-west-1"), ("--region", "--region")] {
-            let error = AwsParams::parse(text).unwrap_err();
+            let error = AwsParams::parse(text).unwrap_err().to_string();
             assert!(error.contains(word) && !error.contains('\n'), "{text:?}: {error}");
         }
     }
 
     #[test]
     fn an_open_quote_is_refused() {
-        assert!(AwsParams::parse("--region='eu").unwrap_err().contains("closing quote"));
+        assert!(AwsParams::parse("--region='eu").unwrap_err().what.contains("closing quote"));
     }
 }

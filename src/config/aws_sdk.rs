@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::defaults::{Assignment, Value};
 use super::{NAMES, Settings};
+use crate::message::Message;
 
 /// The names for the same, in the order in which botocore asks for them.
 const PROFILES: [&str; 2] = ["AWS_DEFAULT_PROFILE", "AWS_PROFILE"];
@@ -63,7 +64,7 @@ struct Verbatim {
 impl Settings<'_> {
     /// What the file sets wins, where it is not empty. The error names a variable that is empty: to botocore it names the profile,
     /// or the file, of no name.
-    fn verbatim(&self, names: &[&str]) -> Result<Option<Verbatim>, String> {
+    fn verbatim(&self, names: &[&str]) -> Result<Option<Verbatim>, Message> {
         for name in names {
             if let Some(Assignment { value: Value::Text(text), line, .. }) = self.assigned(name)
                 && !text.is_empty()
@@ -75,13 +76,13 @@ impl Settings<'_> {
         let Some((name, text)) = names.iter().find_map(|name| Some((name, (self.environment)(name)?))) else { return Ok(None) };
         let origin = format!("environment variable {name}");
         if text.is_empty() {
-            return Err(format!("{origin} is empty; unset it"));
+            return Err(Message::new(format!("{origin} is empty"), "unset it"));
         }
         Ok(Some(Verbatim { text, origin, is_in_file: false }))
     }
 
     /// The profile, which a parameter or `AWS_PARAMS` may name. `credentials` is the file that is named for it.
-    pub(super) fn choice(&self, in_params: Option<&str>, credentials: Option<&NamedFile>) -> Result<Choice, String> {
+    pub(super) fn choice(&self, in_params: Option<&str>, credentials: Option<&NamedFile>) -> Result<Choice, Message> {
         let alone = |name: &str, origin: &str| Choice {
             name: name.to_owned(),
             is_named: true,
@@ -117,32 +118,32 @@ impl Settings<'_> {
     }
 
     /// The file that stands in for one of those in `~/.aws`.
-    pub(super) fn named_file(&self, name: &str) -> Result<Option<NamedFile>, String> {
+    pub(super) fn named_file(&self, name: &str) -> Result<Option<NamedFile>, Message> {
         let Some(Verbatim { text, origin, .. }) = self.verbatim(&[name])? else { return Ok(None) };
         let (path, is_in_home) = match text.strip_prefix("~/") {
             Some(rest) => (rest, true),
             None => (text.as_str(), false),
         };
         if !(is_in_home || path.starts_with('/')) || path.contains('$') {
-            return Err(format!("{origin}: not an absolute path; write one that begins with / or ~/, without variables"));
+            return Err(Message::new(format!("{origin}: not an absolute path"), "write one that begins with / or ~/, without variables"));
         }
         Ok(Some(NamedFile { path: PathBuf::from(path), is_in_home, origin }))
     }
 
     /// The metadata service.
-    pub(super) fn metadata(&self, allow_plain: bool) -> Result<Metadata, String> {
+    pub(super) fn metadata(&self, allow_plain: bool) -> Result<Metadata, Message> {
         let mode = self.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]);
         let standard = match &mode {
             Some(mode) if mode.text.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]",
             Some(mode) if !mode.text.eq_ignore_ascii_case("ipv4") => {
-                return Err(mode.wrong(&format!("{:?} is neither IPv4 nor IPv6", mode.text)));
+                return Err(mode.wrong(format!("{:?} is neither IPv4 nor IPv6", mode.text)));
             }
             _ => "http://169.254.169.254",
         };
         Ok(Metadata {
             url: match self.first(&["AWS_EC2_METADATA_SERVICE_ENDPOINT"]) {
                 Some(setting) => setting.guarded_url(&["http"], allow_plain)?,
-                None => Url::parse(standard).map_err(|error| error.to_string())?,
+                None => Url::parse(standard).map_err(|error| Message::from(error.to_string()))?,
             },
             is_disabled: self.truth("AWS_EC2_METADATA_DISABLED", false)?,
             timeout: self.first(&["AWS_METADATA_SERVICE_TIMEOUT"]).map(|setting| setting.seconds()).transpose()?,

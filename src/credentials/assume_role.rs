@@ -23,6 +23,7 @@ use crate::http::{self, Answer};
 use crate::ids::RegionName;
 use crate::imds::Imds;
 use crate::instance;
+use crate::message::Message;
 use crate::signing;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -52,13 +53,15 @@ pub async fn fetch(role: &Role, config: &Config, places: &Places<'_>, imds: &Imd
     let mut found = match base {
         Source::Keys(Found { keys, place }) => Found { keys: keys.clone(), place: place.clone() },
         _ => of_the_instance(imds, None).await.map_err(|error| match error {
-            Error::Nowhere => Error::NotYet(format!("{}: this instance has no role to ask for it with; give it one", role.place)),
+            Error::Nowhere => {
+                Error::NotYet(Message::new(format!("{}: this instance has no role to ask for it with", role.place), "give it one"))
+            }
             error => error,
         })?,
     };
     let endpoint = Endpoint::sts(&region, config).map_err(Error::Unfit)?;
-    let http = endpoint.client(CONNECT_LIMIT).map_err(|error| Error::Unavailable(format!("{error:#}")))?;
-    let sts = Sts { http, region: endpoint.region(), deadline };
+    let http = endpoint.client(CONNECT_LIMIT).map_err(|error| Error::Unavailable(format!("{error:#}").into()))?;
+    let sts = Sts { http, proxy: endpoint.proxy(), region: endpoint.region(), deadline };
     for role in way.into_iter().rev() {
         let keys = sts.assume(role, &found.keys).await?;
         found = Found { keys, place: format!("the role of {}, by {}", role.place, found.place) };
@@ -75,7 +78,7 @@ async fn region(config: &Config, places: &Places<'_>, imds: &Imds) -> Result<Reg
         Ok(Some(region)) => Ok(region),
         Ok(None) => instance::region(imds).await.map_err(|error| match error {
             instance::Error::NotYet(line) => Error::NotYet(line),
-            error => Error::Unavailable(error.to_string()),
+            error => Error::Unavailable(error.into()),
         }),
     }
 }
@@ -83,6 +86,7 @@ async fn region(config: &Config, places: &Places<'_>, imds: &Imds) -> Result<Reg
 /// STS in one region.
 struct Sts<'a> {
     http: Client,
+    proxy: Option<String>,
     region: Region,
     deadline: &'a Deadline,
 }
@@ -108,8 +112,10 @@ impl Sts<'_> {
     async fn send(&self, request: SignedRequest) -> Result<Answer, Error> {
         // Half of a short deadline is left for asking again.
         let limit = ATTEMPT_LIMIT.min(self.deadline.left() / 2);
-        let answer = http::exchange(signing::prepare(&self.http, request), limit).await;
-        answer.map_err(|error| Error::Unavailable(format!("AssumeRole got {error}")))
+        let answer = http::exchange(signing::prepare(&self.http, request), self.proxy.as_deref(), limit).await;
+        answer.map_err(|http::Error { message, .. }| {
+            Error::Unavailable(Message { what: format!("AssumeRole got {}", message.what), ..message })
+        })
     }
 }
 
@@ -134,7 +140,7 @@ fn is_about_the_clock(answer: &Answer) -> bool {
 
 fn read(role: &Role, answer: &Answer) -> Result<AwsCredentials, Error> {
     let place = &role.place;
-    let unreadable = || Error::Unavailable(format!("{place}: STS's answer to AssumeRole cannot be read"));
+    let unreadable = || Error::Unavailable(format!("{place}: STS's answer to AssumeRole cannot be read").into());
     let texts = texts(&answer.body);
     if answer.status != StatusCode::OK {
         return Err(refusal(role, answer.status, &texts.unwrap_or_default()));
@@ -155,7 +161,7 @@ fn refusal(role: &Role, status: StatusCode, texts: &HashMap<String, Zeroizing<St
         told.push_str(": ");
         told.push_str(part.trim_end_matches('.'));
     }
-    let advise = |advice: &str| format!("{told}; {advice}");
+    let advise = |advice: &'static str| Message::new(told.clone(), advice);
     match code.as_str() {
         "AccessDenied" => Error::NotYet(advise(
             "the role's trust policy must name who asks, the policy of who asks must allow sts:AssumeRole, and external_id must be the role's",
@@ -167,7 +173,7 @@ fn refusal(role: &Role, status: StatusCode, texts: &HashMap<String, Zeroizing<St
         "RegionDisabledException" => Error::Unfit(advise("activate STS in this region in the account's settings")),
         "RequestExpired" => Error::NotYet(advise("set this machine's clock")),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || code.starts_with("Throttling") => {
-            Error::Unavailable(told)
+            Error::Unavailable(told.into())
         }
         _ => Error::Unfit(advise("correct the profile")),
     }

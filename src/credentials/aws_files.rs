@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::ini::{self, Sections, Values};
 use super::{Error, Found, keys};
 use crate::file::{self, TextFile};
+use crate::message::Message;
 
 type ByName = HashMap<String, Values>;
 
@@ -53,12 +54,13 @@ impl AwsFiles {
     ) -> Result<Option<Part>, Error> {
         match (file::read(path), named) {
             (Ok(file), _) => {
-                let sections = ini::parse(&file.text).map_err(|what| Error::Unfit(format!("{} {what}", path.display())))?;
+                let sections = ini::parse(&file.text)
+                    .map_err(|message| Error::Unfit(Message { what: format!("{} {}", path.display(), message.what), ..message }))?;
                 let (profiles, sessions) = understand(sections);
                 Ok(Some(Part { path: path.clone(), file, profiles, sessions }))
             }
             (Err(file::Error::Missing), Some(origin)) => {
-                Err(Error::Unfit(format!("{} does not exist; {origin} names it: correct that", path.display())))
+                Err(Error::Unfit(Message::new(format!("{} does not exist", path.display()), format!("{origin} names it: correct that"))))
             }
             (Err(file::Error::Missing), None) => Ok(None),
             (Err(error @ file::Error::Denied(_)), None) => {
@@ -88,7 +90,10 @@ impl AwsFiles {
             return Ok(true);
         }
         let place = profile.place("sso_session");
-        Err(Error::Unfit(format!("{place}: its sso_session is not there as a whole; remove the line, for this program knows no SSO")))
+        Err(Error::Unfit(Message::new(
+            format!("{place}: its sso_session is not there as a whole"),
+            "remove the line, for this program knows no SSO",
+        )))
     }
 
     /// What the files say of a profile, if they know it.
@@ -146,7 +151,7 @@ impl Profile<'_> {
         let Some((part, values)) = part.and_then(|part| Some((part, part.profiles.get(self.name)?))) else { return Ok(None) };
         let place = self.place_in(part);
         let value = |name: &str| match values.get(name) {
-            Some(text) if text.is_empty() => Err(Error::Unfit(format!("{place}: {name} has no value; add it"))),
+            Some(text) if text.is_empty() => Err(Error::Unfit(Message::new(format!("{place}: {name} has no value"), "add it"))),
             value => Ok(value),
         };
         match (value("aws_access_key_id")?, value("aws_secret_access_key")?) {
@@ -159,8 +164,8 @@ impl Profile<'_> {
                 Ok(Some(Found { keys, place: format!("{place}, which only its owner may read") }))
             }
             (None, None) => Ok(None),
-            (Some(_), None) => Err(Error::Unfit(format!("{place}: aws_secret_access_key is missing; add it"))),
-            (None, Some(_)) => Err(Error::Unfit(format!("{place}: aws_access_key_id is missing; add it"))),
+            (Some(_), None) => Err(Error::Unfit(Message::new(format!("{place}: aws_secret_access_key is missing"), "add it"))),
+            (None, Some(_)) => Err(Error::Unfit(Message::new(format!("{place}: aws_access_key_id is missing"), "add it"))),
         }
     }
 }

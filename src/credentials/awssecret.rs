@@ -6,6 +6,7 @@ use rusoto_core::credential::AwsCredentials;
 
 use super::{Error, keys};
 use crate::file;
+use crate::message::Message;
 
 /// Reads the keys from one file.
 pub fn read(path: &Path) -> Result<AwsCredentials, Error> {
@@ -23,16 +24,20 @@ pub fn read(path: &Path) -> Result<AwsCredentials, Error> {
     match words.as_slice() {
         [pair] => match pair.split_once(':') {
             Some((id, secret)) => keys(&place, id, secret, None),
-            None => Err(Error::Unfit(format!(
-                "{place} line 1: one word only; put the access key id on the first line and the secret key on the second"
+            None => Err(Error::Unfit(Message::new(
+                format!("{place} line 1: one word only"),
+                "put the access key id on the first line and the secret key on the second",
             ))),
         },
         [id, secret] => keys(&place, id, secret, None),
         [id, secret, token] => keys(&place, id, secret, Some(token)),
-        [] => Err(Error::Unfit(format!("{place} is empty; put the access key id on the first line and the secret key on the second"))),
-        _ => Err(Error::Unfit(format!(
-            "{place} line {}: more words than access key id, secret key and session token; remove the rest",
-            line_of_word(&file.text, 4)
+        [] => Err(Error::Unfit(Message::new(
+            format!("{place} is empty"),
+            "put the access key id on the first line and the secret key on the second",
+        ))),
+        _ => Err(Error::Unfit(Message::new(
+            format!("{place} line {}: more words than access key id, secret key and session token", line_of_word(&file.text, 4)),
+            "remove the rest",
         ))),
     }
 }
@@ -78,22 +83,23 @@ fn by_names(place: &str, text: &str, named: &[Named]) -> Result<AwsCredentials, 
         let line = line.trim();
         let is_known = line.is_empty() || line.starts_with(['#', ';', '[']) || named.iter().any(|named| named.line == number);
         if !is_known {
-            return Err(Error::Unfit(format!(
-                "{place} line {number}: neither aws_access_key_id, aws_secret_access_key nor aws_session_token; remove it"
+            return Err(Error::Unfit(Message::new(
+                format!("{place} line {number}: neither aws_access_key_id, aws_secret_access_key nor aws_session_token"),
+                "remove it",
             )));
         }
     }
     let one = |part: Part, name: &str| {
         let mut values = named.iter().filter(|named| named.part == part);
         match (values.next(), values.next()) {
-            (_, Some(second)) => Err(Error::Unfit(format!(
-                "{place} line {}: a second {name}; keep one, and put profiles into ~/.aws/credentials",
-                second.line
+            (_, Some(second)) => Err(Error::Unfit(Message::new(
+                format!("{place} line {}: a second {name}", second.line),
+                "keep one, and put profiles into ~/.aws/credentials",
             ))),
             (first, None) => Ok(first.map(|named| named.value).filter(|value| !value.is_empty())),
         }
     };
-    let missing = |name: &str| Error::Unfit(format!("{place}: {name} is missing; add it"));
+    let missing = |name: &str| Error::Unfit(Message::new(format!("{place}: {name} is missing"), "add it"));
     let id = one(Part::Id, "aws_access_key_id")?.ok_or_else(|| missing("aws_access_key_id"))?;
     let secret = one(Part::Secret, "aws_secret_access_key")?.ok_or_else(|| missing("aws_secret_access_key"))?;
     keys(place, id, secret, one(Part::Token, "session token")?)
@@ -130,8 +136,9 @@ fn of_machine(place: &str, text: &str) -> Result<AwsCredentials, Error> {
     }
     match found {
         [Some(id), Some(secret), token] => keys(place, id, secret, token),
-        _ => Err(Error::Unfit(format!(
-            "{place} has the form of a netrc and no keys of machine {MACHINE}; add a line: machine {MACHINE} login ID password SECRET"
+        _ => Err(Error::Unfit(Message::new(
+            format!("{place} has the form of a netrc and no keys of machine {MACHINE}"),
+            format!("add a line: machine {MACHINE} login ID password SECRET"),
         ))),
     }
 }
@@ -211,7 +218,7 @@ mod tests {
             "[a]\naws_access_key_id = AKID\naws_secret_access_key = sEcReT\n[b]\naws_access_key_id = B\n",
         ] {
             match read_text(text) {
-                Err(Error::Unfit(line)) => assert!(!line.contains("ReT") && !line.contains('\n'), "{line}"),
+                Err(Error::Unfit(line)) => assert!(!line.to_string().contains("ReT") && !line.to_string().contains('\n'), "{line}"),
                 other => panic!("{text:?}: {other:?}"),
             }
         }

@@ -2,6 +2,7 @@
 
 use super::{Error, Found, keys};
 use crate::config::Environment;
+use crate::message::Message;
 
 /// Places of keys that other programs read and this one does not, and how they are called.
 const UNSUPPORTED: [(&str, &str); 5] = [
@@ -25,8 +26,9 @@ pub fn of_the_old_tools(environment: Environment) -> Result<Option<Found>, Error
 /// Refuses to pass by a place that other programs would take keys from: whoever set it does not expect the instance's role.
 pub fn refuse_unsupported(environment: Environment) -> Result<(), Error> {
     match UNSUPPORTED.iter().find(|(name, _)| value(environment, name).is_some()) {
-        Some((name, what)) => Err(Error::Unfit(format!(
-            "environment variable {name} names {what}, which this program does not read; unset it, or name a profile with keys in AWS_PROFILE"
+        Some((name, what)) => Err(Error::Unfit(Message::new(
+            format!("environment variable {name} names {what}, which this program does not read"),
+            "unset it, or name a profile with keys in AWS_PROFILE",
         ))),
         None => Ok(()),
     }
@@ -52,5 +54,5 @@ fn pair(environment: Environment, id: &str, secret: &str, tokens: &[&str]) -> Re
 }
 
 fn half(set: &str, missing: &str) -> Error {
-    Error::Unfit(format!("environment variable {set} is set but {missing} is not; set both or neither"))
+    Error::Unfit(Message::new(format!("environment variable {set} is set but {missing} is not"), "set both or neither"))
 }

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 
+use crate::message::Message;
 use configparser::ini::{Ini, IniDefault};
 
 /// A section's values by their keys, which are in small letters. A value may have several lines.
@@ -21,15 +22,15 @@ const DEFAULTS: &str = "DEFAULT";
 
 /// Reads all sections, in their order. The error tells the line, and what is wrong with it; it shows nothing of the text, which may
 /// be a key.
-pub fn parse(text: &str) -> Result<Sections, String> {
+pub fn parse(text: &str) -> Result<Sections, Message> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut sections = Sections::new();
     let mut key: Option<String> = None;
     let mut indent = 0;
     for (number, line) in (1..).zip(text.split('\n')) {
-        let at = |what: &str| format!("line {number}: {what}");
+        let at = |what: &str, remedy: &'static str| Message::new(format!("line {number}: {what}"), remedy);
         if line.chars().any(|c| (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}')) {
-            return Err(at("a control character; write the line anew"));
+            return Err(at("a control character", "write the line anew"));
         }
         let content = line.trim();
         if content.starts_with(['#', ';']) {
@@ -42,7 +43,7 @@ pub fn parse(text: &str) -> Result<Sections, String> {
         {
             // Where nothing stands beside the key, botocore wants pairs in the lines below.
             if (value.is_empty() || value.starts_with('\n')) && !content.is_empty() && !content.contains('=') {
-                return Err(at("a line below a key without a value is not of the form name = value; write the value beside its key"));
+                return Err(at("a line below a key without a value is not of the form name = value", "write the value beside its key"));
             }
             value.push('\n');
             value.push_str(content);
@@ -60,19 +61,19 @@ pub fn parse(text: &str) -> Result<Sections, String> {
                     let defaults = sections.remove(index);
                     sections.push(defaults);
                 }
-                Some(_) => return Err(at("a section of this name is there already; put both into one")),
+                Some(_) => return Err(at("a section of this name is there already", "put both into one")),
                 None => sections.push((name.to_owned(), Values::new())),
             }
             key = None;
             continue;
         }
         if content.starts_with('[') {
-            return Err(at("a section's closing bracket is missing; write it as [name]"));
+            return Err(at("a section's closing bracket is missing", "write it as [name]"));
         }
-        let Some((_, values)) = sections.last_mut() else { return Err(at("it stands before the first [section]; move it into one")) };
-        let (name, value) = pair(content).ok_or_else(|| at("not of the form name = value"))?;
+        let Some((_, values)) = sections.last_mut() else { return Err(at("it stands before the first [section]", "move it into one")) };
+        let (name, value) = pair(content).ok_or_else(|| at("not of the form name = value", "write it so"))?;
         if values.insert(name.clone(), value).is_some() {
-            return Err(at("this section has a value of this name already; remove one"));
+            return Err(at("this section has a value of this name already", "remove one"));
         }
         key = Some(name);
     }
@@ -156,7 +157,7 @@ mod tests {
             "[b]\n\u{1}",
             "[b]\nsecret =\n  secret",
         ] {
-            let error = parse(text).unwrap_err();
+            let error = parse(text).unwrap_err().to_string();
             assert!(error.starts_with("line ") && !error.starts_with("line 1:") && !error.contains("secret"), "{text:?}: {error}");
         }
     }

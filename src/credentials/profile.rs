@@ -4,6 +4,7 @@
 use super::aws_files::{AwsFiles, Profile};
 use super::{Error, Found, environment};
 use crate::config::Environment;
+use crate::message::Message;
 
 /// Where keys come from.
 pub enum Source {
@@ -70,51 +71,67 @@ fn refuse(profile: &Profile, (key, what): (&str, &str)) -> Result<(), Error> {
 }
 
 fn unsupported(profile: &Profile, key: &str, what: &str) -> Error {
-    unfit(profile, key, &format!("its keys would come from {what}, which this program does not support; name a profile with keys"))
+    unfit(
+        profile,
+        key,
+        Message::new(format!("its keys would come from {what}, which this program does not support"), "name a profile with keys"),
+    )
 }
 
-fn unfit(profile: &Profile, key: &str, what: &str) -> Error {
-    Error::Unfit(format!("{}: {what}", profile.place(key)))
+fn unfit(profile: &Profile, key: &str, what: impl Into<Message>) -> Error {
+    Error::Unfit(what.into().at(profile.place(key)))
 }
 
 /// The role of a profile that names one. `visited` are the profiles on the way to it, itself the last.
 fn role(files: &AwsFiles, profile: &Profile, visited: &mut Vec<String>, environment: Environment) -> Result<Source, Error> {
-    let wrong = |key: &str, what: &str| unfit(profile, key, what);
+    let wrong = |key: &str, what: Message| unfit(profile, key, what);
     profile.check_owner("role_arn")?;
     let text = |key: &str| match profile.get(key) {
-        Some("") => Err(wrong(key, &format!("{key} has no value; add it or remove the line"))),
+        Some("") => Err(wrong(key, Message::new(format!("{key} has no value"), "add it or remove the line"))),
         Some(text) if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
-            Err(wrong(key, &format!("{key} holds a character that it cannot have; write it anew")))
+            Err(wrong(key, Message::new(format!("{key} holds a character that it cannot have"), "write it anew")))
         }
         other => Ok(other.map(str::to_owned)),
     };
     let arn = text("role_arn")?.filter(|arn| arn.len() >= 20 && arn.starts_with("arn:"));
-    let arn = arn.ok_or_else(|| wrong("role_arn", "role_arn is not the ARN of a role; write it as arn:aws:iam::ACCOUNT:role/NAME"))?;
+    let arn = arn.ok_or_else(|| {
+        wrong("role_arn", Message::new("role_arn is not the ARN of a role", "write it as arn:aws:iam::ACCOUNT:role/NAME"))
+    })?;
     if profile.get("mfa_serial").is_some() {
         return Err(wrong(
             "mfa_serial",
-            "it wants the code of an MFA device, which nobody can type here; name a profile without mfa_serial",
+            Message::new("it wants the code of an MFA device, which nobody can type here", "name a profile without mfa_serial"),
         ));
     }
     let duration = profile.get("duration_seconds").and_then(|text| text.trim().parse::<u32>().ok());
     if duration.is_some_and(|seconds| seconds < 900) {
-        return Err(wrong("duration_seconds", "duration_seconds is less than 900, the least that STS takes"));
+        return Err(wrong("duration_seconds", "duration_seconds is less than 900, the least that STS takes".into()));
     }
     let base = match (profile.get("source_profile"), profile.get("credential_source")) {
-        (Some(_), Some(_)) => return Err(wrong("source_profile", "it has both source_profile and credential_source; remove one")),
+        (Some(_), Some(_)) => {
+            return Err(wrong("source_profile", Message::new("it has both source_profile and credential_source", "remove one")));
+        }
         (None, None) => {
-            return Err(wrong("role_arn", "it has role_arn without source_profile or credential_source; add who is to act in the role"));
+            return Err(wrong(
+                "role_arn",
+                Message::new("it has role_arn without source_profile or credential_source", "add who is to act in the role"),
+            ));
         }
         (Some(source), None) => source_profile(files, profile, source, visited, environment)?,
         (None, Some("Ec2InstanceMetadata")) => Source::Instance(None),
         (None, Some("Environment")) => match environment::of_the_sdks(environment)? {
             Some(found) => Source::Keys(found),
-            None => return Err(wrong("credential_source", "credential_source is Environment, and the environment has no keys; set them")),
+            None => {
+                return Err(wrong(
+                    "credential_source",
+                    Message::new("credential_source is Environment, and the environment has no keys", "set them"),
+                ));
+            }
         },
         (None, Some(_)) => {
             return Err(wrong(
                 "credential_source",
-                "its credential_source is neither Ec2InstanceMetadata nor Environment; name one of them",
+                Message::new("its credential_source is neither Ec2InstanceMetadata nor Environment", "name one of them"),
             ));
         }
     };
@@ -135,17 +152,17 @@ fn source_profile(
     visited: &mut Vec<String>,
     environment: Environment,
 ) -> Result<Source, Error> {
-    let wrong = |what: &str| unfit(profile, "source_profile", what);
-    let source = files.profile(name).ok_or_else(|| wrong("its source_profile does not exist; correct the name"))?;
+    let wrong = |what: &str, remedy: &'static str| unfit(profile, "source_profile", Message::new(what, remedy));
+    let source = files.profile(name).ok_or_else(|| wrong("its source_profile does not exist", "correct the name"))?;
     let has_keys = ["aws_access_key_id", "aws_secret_access_key"].iter().any(|key| source.get(key).is_some());
     // A profile may name itself for its own keys.
     if visited.iter().any(|other| other == name) && (name != profile.name || !has_keys) {
-        return Err(wrong("its source_profile leads back to itself; name one with keys"));
+        return Err(wrong("its source_profile leads back to itself", "name one with keys"));
     }
     visited.push(name.to_owned());
     if acts_in_a_role(&source) && !has_keys {
         return role(files, &source, visited, environment);
     }
-    let found = own(&source)?.ok_or_else(|| wrong("its source_profile has no keys; add them"))?;
+    let found = own(&source)?.ok_or_else(|| wrong("its source_profile has no keys", "add them"))?;
     Ok(Source::Keys(found))
 }

@@ -11,6 +11,7 @@ use xml::reader::{ParserConfig, XmlEvent};
 use super::{Error, Kind};
 use crate::escape::printable;
 use crate::http::Answer;
+use crate::message::Message;
 use crate::signing;
 
 /// The parts of an answer that tell success from failure.
@@ -65,14 +66,14 @@ fn refusal(action: &str, answer: &Answer, parts: &Parts) -> Error {
         text.push_str(": ");
         text.push_str(part.trim_end_matches('.'));
     }
-    let advice = match skew {
+    let remedy = match skew {
         Some(skew) => {
             let direction = if skew > TimeDelta::zero() { "behind" } else { "ahead of" };
             Some(format!("this machine's clock is {} s {direction} EC2's: set it", skew.num_seconds().abs()))
         }
-        None => remedy(action, code),
+        None => remedy(action, code, message),
     };
-    Error { request: request.clone(), advice: advice.unwrap_or_default(), ..Error::new(kind, text) }
+    Error { request: request.clone(), ..Error::new(kind, Message { what: text, remedy: remedy.map(Into::into) }) }
 }
 
 /// Whether a minute may help: after a boot, a new key, a rotated role, an attached interface, a new policy or a new address, EC2
@@ -127,12 +128,38 @@ fn may_be_the_clock(code: &str) -> bool {
     matches!(code, "RequestExpired" | "RequestTimeTooSkewed" | "AuthFailure" | "SignatureDoesNotMatch")
 }
 
-/// What to do about an error code (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>).
-fn remedy(action: &str, code: &str) -> Option<String> {
-    Some(match code {
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
-            format!("allow ec2:{action} in the IAM policy of these credentials")
+/// The kinds of policy that a refusal may name, and who keeps each
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>).
+const POLICIES: [(&str, &str); 7] = [
+    ("service control policy", "the administrators of the AWS organization"),
+    ("resource control policy", "the administrators of the AWS organization"),
+    ("permissions boundary", "whoever manages the role or user of these credentials"),
+    ("session policy", "whoever issues these temporary credentials"),
+    ("VPC endpoint policy", "whoever manages the VPC endpoint of EC2"),
+    ("resource-based policy", "whoever manages the account of the address"),
+    ("identity-based policy", "whoever manages the role or user of these credentials"),
+];
+
+/// What makes EC2 permit an action, by its own words for why it does not. A denial is not overridden by a permission elsewhere.
+fn permit(action: &str, message: &str) -> String {
+    let named = POLICIES.iter().find(|(policy, _)| message.contains(policy));
+    let is_denied = message.contains("explicit deny");
+    match (named, is_denied) {
+        (Some((policy, keeper)), true) => {
+            format!("have {keeper} remove the denial of ec2:{action} from the {policy}: no permission elsewhere overrides it")
         }
+        (None, true) => {
+            format!("remove the denial of ec2:{action} from the policies of these credentials: no permission elsewhere overrides it")
+        }
+        (Some(("identity-based policy", _)) | None, false) => format!("allow ec2:{action} in the IAM policy of these credentials"),
+        (Some((policy, keeper)), false) => format!("have {keeper} allow ec2:{action} in the {policy} as well"),
+    }
+}
+
+/// What to do about an error code (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>).
+fn remedy(action: &str, code: &str, message: &str) -> Option<String> {
+    Some(match code {
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => permit(action, message),
         "AuthFailure" | "SignatureDoesNotMatch" => {
             "check the keys, this machine's clock, and that the address belongs to this account and region".to_owned()
         }

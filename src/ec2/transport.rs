@@ -11,6 +11,7 @@ use rusoto_core::signature::SignedRequest;
 
 use super::{Error, Kind, response};
 use crate::http::{self, Answer};
+use crate::message::Message;
 use crate::signing;
 
 /// Carries one call. rusoto passes on only a text when a call fails, and no request's id when it does not, so both are kept here
@@ -18,6 +19,7 @@ use crate::signing;
 #[derive(Clone)]
 pub struct Transport {
     http: Client,
+    proxy: Option<String>,
     action: &'static str,
     limit: Duration,
     /// EC2's clock, where it is not this machine's, and the keys to sign for it.
@@ -26,9 +28,16 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Carries the call of this name within `limit`, signed for EC2's clock where that is known to differ.
-    pub fn new(http: Client, action: &'static str, limit: Duration, skew: Option<(TimeDelta, AwsCredentials)>) -> Self {
-        Self { http, action, limit, skew, ended: Arc::default() }
+    /// Carries the call of this name within `limit`, signed for EC2's clock where that is known to differ. `proxy` is what an error
+    /// calls the proxy on the way.
+    pub fn new(
+        http: Client,
+        proxy: Option<String>,
+        action: &'static str,
+        limit: Duration,
+        skew: Option<(TimeDelta, AwsCredentials)>,
+    ) -> Self {
+        Self { http, proxy, action, limit, skew, ended: Arc::default() }
     }
 
     /// The request's id, or why the call failed on the way or by EC2's word.
@@ -40,9 +49,10 @@ impl Transport {
         if let Some((skew, keys)) = &self.skew {
             signing::sign_again(&mut request, keys, Utc::now() + *skew);
         }
-        let answer = http::exchange(signing::prepare(&self.http, request), self.limit).await.map_err(|error| {
+        let answer = http::exchange(signing::prepare(&self.http, request), self.proxy.as_deref(), self.limit).await.map_err(|error| {
             let kind = if error.is_sent { Kind::Ambiguous } else { Kind::Unsent };
-            Error { is_cut_short: error.is_timeout, ..Error::new(kind, format!("{} got {error}", self.action)) }
+            let message = Message { what: format!("{} got {}", self.action, error.message.what), ..error.message };
+            Error { is_cut_short: error.is_timeout, ..Error::new(kind, message) }
         })?;
         let id = response::check(self.action, &answer)?;
         Ok((answer, id))

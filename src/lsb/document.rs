@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::message::Message;
 use crate::run::Done;
 use crate::takeover::Outcome;
 
@@ -21,9 +22,10 @@ pub fn of(done: &Done) -> String {
     } else {
         NOT_HELD
     };
-    let addresses = done.outcomes.iter().zip(&states).map(|((target, _), state)| {
+    let addresses = done.outcomes.iter().zip(&states).zip(&done.owners).map(|(((target, _), state), owner)| {
         let interface = target.interface.as_ref().map(ToString::to_string);
-        json!({ "address": target.name.to_string(), "interface": interface, "state": state })
+        let holder = owner.as_ref().map(ToString::to_string);
+        json!({ "address": target.name.to_string(), "interface": interface, "state": state, "holder": holder })
     });
     let instance = done.me.as_ref().map(ToString::to_string);
     text(&json!({ "state": all, "instance": instance, "addresses": addresses.collect::<Vec<_>>() }))
@@ -35,7 +37,7 @@ pub fn of_nothing() -> String {
     text(&json!({ "state": UNKNOWN, "instance": null, "addresses": [] }))
 }
 
-fn state(outcome: &Result<Outcome, String>) -> &'static str {
+fn state(outcome: &Result<Outcome, Message>) -> &'static str {
     match outcome {
         Ok(Outcome::Held) => HELD,
         Ok(Outcome::HandedOver) => HANDED_OVER,

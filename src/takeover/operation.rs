@@ -5,6 +5,7 @@ mod stop;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,11 +15,12 @@ use tokio::sync::OnceCell;
 
 use super::state::{State, Verdict};
 use super::store::Store;
-use super::{Outcome, is_mine, shown};
+use super::{Outcome, Permission, is_mine, shown};
 use crate::clock::{Clock, Moment};
 use crate::ec2::{Address, Association, Error, Kind, Owner, Response, Tie};
 use crate::ids::{AllocationId, AssociationId, Destination, InterfaceId, Name, Target};
 use crate::instance;
+use crate::message::Message;
 use crate::retry::{Retry, Transient};
 
 pub use stop::end_failed_stop;
@@ -39,6 +41,11 @@ pub trait Cloud {
     /// The primary interface of an instance that has several, and `None` of one that has not.
     async fn primary(&self) -> Result<Option<InterfaceId>, instance::Error>;
 
+    /// The public address that this place has, where the machine knows that without EC2.
+    async fn public_address(&self, _place: &Destination) -> Option<Ipv4Addr> {
+        None
+    }
+
     /// What EC2 tells of some addresses, in their order.
     async fn describe(&self, targets: &[Target]) -> Vec<Result<Address, Error>>;
 
@@ -53,8 +60,8 @@ pub trait Cloud {
 /// How to act.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
-    /// Whether start may take an address that somebody holds.
-    pub allow_reassociation: bool,
+    /// From whom start may take the address.
+    pub permission: Permission,
     /// Whether stop releases the address, or leaves it until a peer takes it.
     pub release_on_stop: bool,
     /// Whether to say what would be called, and change nothing.
@@ -108,6 +115,8 @@ pub struct Operation<'a, C, S> {
     world: World<'a, C, S>,
     /// The changes whose effect is not known, each with its address.
     pending: RefCell<Vec<(Target, String)>>,
+    /// Who has the addresses whose status is known.
+    owners: RefCell<Vec<(Target, Owner)>>,
     first: OnceCell<FirstLook>,
 }
 
@@ -153,11 +162,11 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
     /// Nothing is asked yet.
     #[must_use]
     pub fn new(act: Act, targets: &'a [Target], rules: Rules, world: World<'a, C, S>) -> Self {
-        Self { act, targets, rules, world, pending: RefCell::default(), first: OnceCell::new() }
+        Self { act, targets, rules, world, pending: RefCell::default(), owners: RefCell::default(), first: OnceCell::new() }
     }
 
-    /// Does it to one of the addresses. The error is the reason why its effect is not known, or why it failed, in one line.
-    pub async fn run(&self, target: &Target) -> Result<Outcome, String> {
+    /// Does it to one of the addresses. The error is the reason why its effect is not known, or why it failed.
+    pub async fn run(&self, target: &Target) -> Result<Outcome, Message> {
         match self.act {
             Act::Start => self.start(target).await,
             Act::Stop => self.stop(target).await,
@@ -165,7 +174,14 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
         }
     }
 
-    async fn status(&self, target: &Target) -> Result<Outcome, String> {
+    /// Who has the address, where a status has found somebody to have it.
+    #[must_use]
+    pub fn owner(&self, target: &Target) -> Option<Owner> {
+        let owners = self.owners.borrow();
+        owners.iter().find(|(other, _)| other == target).map(|(_, owner)| owner.clone())
+    }
+
+    async fn status(&self, target: &Target) -> Result<Outcome, Message> {
         let (destination, mut seen) = self.begin(target, &self.recall(target)).await?;
         let what = self.what(target);
         let judged = self.world.retry.run(&what, async || {
@@ -189,19 +205,22 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
             log::warn!("{target}: this instance has it, but {}; start moves it to where it belongs", place(held));
         }
         match verdict {
-            Verdict::Known(outcome) => Ok(outcome),
+            Verdict::Known(outcome) => {
+                self.owners.borrow_mut().extend(address.association.map(|held| (target.clone(), held.owner)));
+                Ok(outcome)
+            }
             Verdict::Old | Verdict::StopFailed => {
-                Err("a stop failed earlier, and EC2 still shows the address here; run start or stop again".to_owned())
+                Err(Message::new("a stop failed earlier, and EC2 still shows the address here", "run start or stop again"))
             }
         }
     }
 
     /// Finds out where the address belongs and, at the same time, what EC2 says of it, where that is needed first.
-    async fn begin(&self, target: &Target, state: &State) -> Result<(Destination, Observation), String> {
+    async fn begin(&self, target: &Target, state: &State) -> Result<(Destination, Observation), Message> {
         let what = self.what(target);
         let destination = async {
             let found = self.world.retry.run(&what, async || self.world.cloud.destination(target).await).await;
-            found.map_err(|error| error.to_string())
+            found.map_err(Message::from)
         };
         let look = async {
             if self.needs_look(target, state) {
@@ -216,7 +235,7 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
     /// Whether nothing can be done before EC2 was asked.
     fn needs_look(&self, target: &Target, state: &State) -> bool {
         match self.act {
-            Act::Start => known_allocation(target, state).is_none(),
+            Act::Start => self.rules.permission == Permission::NobodyAsked || known_allocation(target, state).is_none(),
             Act::Stop => !self.rules.release_on_stop || state.held().is_none(),
             Act::Status => true,
         }
@@ -334,20 +353,21 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
     }
 
     /// What an error means once no more tries are made.
-    fn told(&self, target: &Target, error: &Error) -> String {
-        let advice = match error.kind {
-            Kind::Unsent => "; check the region, and that this node reaches the EC2 API without the address",
-            Kind::Ambiguous if self.unsettled(target).is_some() => "; whether it took effect is not known, ask status",
-            Kind::Throttled => "; too many calls in this account",
-            _ => "",
-        };
+    fn told(&self, target: &Target, error: &Error) -> Message {
         let end = match error.kind {
             Kind::NotYet(_) if self.act == Act::Start => "; gave up, for it did not pass",
             Kind::NotYet(_) => "",
             _ if error.pace().is_some() => "; gave up at the deadline",
             _ => "",
         };
-        format!("{error}{end}{advice}")
+        let mut message = Message::from(error.clone());
+        message.what.push_str(end);
+        match error.kind {
+            Kind::Unsent => message.or_advise("check the region, and that this node reaches the EC2 API without the address"),
+            Kind::Ambiguous if self.unsettled(target).is_some() => message.or_advise("whether it took effect is not known, ask status"),
+            Kind::Throttled => message.or_advise("too many calls in this account"),
+            _ => message,
+        }
     }
 }
 

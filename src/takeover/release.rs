@@ -170,7 +170,7 @@ mod tests {
     fn stop_ends_what_is_remembered_by_its_id_and_asks_for_nothing() {
         assert_eq!(*Release::new(me(), false, holding(1)).next(), ending(1));
         let mut state = holding(1);
-        state.released(Some(association_id(1)), at(1001));
+        state.released(Some(association_id(1)), None, at(1001));
         assert_eq!(*Release::new(me(), false, state).next(), ReleaseStep::Describe);
     }
 
@@ -183,7 +183,7 @@ mod tests {
         }
         assert_eq!(*release(State::default(), false, Some(ME)).next(), ending(1));
         let mut over = State::default();
-        over.released(Some(association_id(1)), at(999));
+        over.released(Some(association_id(1)), None, at(999));
         assert_eq!(*release(over, false, Some(ME)).next(), ReleaseStep::End(Outcome::NotHeld), "a describe shows it that is old");
     }
 

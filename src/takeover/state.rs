@@ -162,12 +162,14 @@ impl State {
         self.stop_failed = None;
     }
 
-    /// EC2 has acknowledged a disassociate of this node's.
-    pub fn released(&mut self, association: Option<AssociationId>, now: Moment) {
+    /// EC2 has acknowledged a disassociate of this node's, which held `before` when it was sent. EC2 ends nothing but the present
+    /// association, so that one is over as well.
+    pub fn released(&mut self, association: Option<AssociationId>, before: Option<AssociationId>, now: Moment) {
         // A later start may have been faster.
-        if self.held().is_none_or(|held| association.as_ref() == Some(held)) {
+        if self.held().is_none_or(|held| [&association, &before].contains(&&Some(held.clone()))) {
             self.latest = Some(Latest { shown: Shown { association: None, mine: false }, since: now, acknowledged: true });
         }
+        self.end(before);
         self.end(association);
         self.handed_over = None;
         self.stop_failed = None;
@@ -279,14 +281,23 @@ mod tests {
     fn a_release_that_is_learned_of_late_leaves_the_association_of_a_later_start_alone() {
         let mut state = started();
         state.associated(Some(id(("eipassoc-4", true))), None, at(1001), at(1002));
-        state.released(Some(id(MINE)), at(1003));
+        state.released(Some(id(MINE)), None, at(1003));
         assert_eq!(state.held(), Some(&id(("eipassoc-4", true))));
+    }
+
+    #[test]
+    fn what_was_held_when_a_release_was_sent_is_over_whatever_was_released() {
+        let mut state = started();
+        state.released(Some(id(("eipassoc-4", true))), Some(id(MINE)), at(1001));
+        state.associated(Some(id(("eipassoc-4", true))), None, at(1000), at(1002));
+        assert_eq!(state.held(), None);
+        assert_eq!(judge(&mut state, 1003, MINE), NOT_HELD);
     }
 
     #[test]
     fn an_associate_that_is_learned_of_after_its_end_is_not_held() {
         let mut state = State::default();
-        state.released(Some(id(MINE)), at(1001));
+        state.released(Some(id(MINE)), None, at(1001));
         state.associated(Some(id(MINE)), None, at(1000), at(1002));
         assert_eq!(state.held(), None);
         assert_eq!(judge(&mut state, 1003, MINE), NOT_HELD);
@@ -295,7 +306,7 @@ mod tests {
     #[test]
     fn after_a_release_this_nodes_association_is_over_for_ever() {
         let mut state = started();
-        state.released(Some(id(MINE)), at(1001));
+        state.released(Some(id(MINE)), None, at(1001));
         for seconds in [1001, 9999] {
             assert_eq!(judge(&mut state, seconds, MINE), NOT_HELD);
         }
@@ -308,7 +319,7 @@ mod tests {
         let mut state = State::default();
         state.associated(None, None, at(1000), at(1000));
         assert_eq!(nobody(&mut state, 1001), Verdict::Old);
-        state.released(None, at(1002));
+        state.released(None, None, at(1002));
         assert_eq!(state.judge(&Shown { association: None, mine: true }, at(1003)), NOT_HELD);
         assert_eq!(state.judge(&Shown { association: None, mine: true }, at(1062)), HELD, "somebody has given it back");
     }
@@ -357,7 +368,7 @@ mod tests {
         for settle in [
             |state: &mut State| state.stopped(),
             |state: &mut State| state.associated(Some(id(MINE)), None, at(1020), at(1020)),
-            |state: &mut State| state.released(Some(id(MINE)), at(1020)),
+            |state: &mut State| state.released(Some(id(MINE)), None, at(1020)),
         ] {
             let mut state = failed();
             settle(&mut state);

@@ -17,14 +17,15 @@ use super::state::{Latest, Shown, State};
 use crate::clock::Moment;
 use crate::file;
 use crate::ids::{AssociationId, Target};
+use crate::message::Message;
 
 /// Where the states are kept.
 pub trait Store {
     /// What is known of an address. The error is one line that says why it cannot be read.
-    fn read(&self, target: &Target) -> Result<State, String>;
+    fn read(&self, target: &Target) -> Result<State, Message>;
 
     /// Changes what is known of an address, as it is now. The error is one line that says why it cannot be kept.
-    fn change(&self, target: &Target, change: &mut dyn FnMut(&mut State)) -> Result<(), String>;
+    fn change(&self, target: &Target, change: &mut dyn FnMut(&mut State)) -> Result<(), Message>;
 }
 
 /// A folder with a file for each address.
@@ -66,26 +67,26 @@ impl Folder {
 }
 
 impl Store for Folder {
-    fn read(&self, target: &Target) -> Result<State, String> {
+    fn read(&self, target: &Target) -> Result<State, Message> {
         let path = self.file(target);
         match file::read(&path) {
             Ok(file) => decode(&file.text, &self.boot).map_err(|what| {
                 let shown = path.display();
-                format!("{shown} {what}, so what earlier calls knew is lost; it is written anew")
+                Message::new(format!("{shown} {what}, so what earlier calls knew is lost"), "it is written anew")
             }),
             Err(file::Error::Missing) => Ok(State::default()),
             Err(file::Error::Denied(line) | file::Error::Unfit(line)) => Err(line),
         }
     }
 
-    fn change(&self, target: &Target, change: &mut dyn FnMut(&mut State)) -> Result<(), String> {
+    fn change(&self, target: &Target, change: &mut dyn FnMut(&mut State)) -> Result<(), Message> {
         let before = self.read(target);
         let mut after = before.clone().unwrap_or_default();
         change(&mut after);
         if before.as_ref() == Ok(&after) {
             return Ok(());
         }
-        let failed = |error: io::Error| format!("cannot write {}: {error}", self.file(target).display());
+        let failed = |error: io::Error| Message::from(format!("cannot write {}: {error}", self.file(target).display()));
         DirBuilder::new().recursive(true).mode(0o755).create(&self.path).map_err(failed)?;
         let _lock = lock(&self.path).map_err(failed)?;
         // Another call may have written meanwhile.
@@ -264,6 +265,6 @@ mod tests {
         fs::write(&file, "").unwrap();
         let target: Target = "203.0.113.25".parse().unwrap();
         let error = Folder::new(file).change(&target, &mut |state| state.stop_failed(at(1))).unwrap_err();
-        assert!(error.starts_with("cannot write ") && error.contains("203.0.113.25.json"), "{error}");
+        assert!(error.what.starts_with("cannot write ") && error.what.contains("203.0.113.25.json"), "{error}");
     }
 }

@@ -15,6 +15,7 @@ Its `kind` is one of
     revoked         401 AuthFailure; not applied
     silent          accepted and never answered; not applied
     lost            applied, but the connection is closed before the answer
+    slow            applied and answered `seconds` later
     held-before     applied and answered once the fault is lifted
     held-after      applied, and answered once the fault is lifted
 
@@ -108,6 +109,8 @@ class Recorder:
         entry = {"began": time.monotonic(), "source": environ["REMOTE_ADDR"], "call": call}
         fault = self.meet(entry["source"], call["Action"])
         kind = fault and fault["kind"]
+        if kind == "slow":
+            time.sleep(fault["seconds"])
         if kind == "held-before":
             self.hold(fault, entry)
         if kind in REFUSALS:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import base
-from cluster import LOST, NOT_MINE, UNSURE, Cluster
+from cluster import ADDRESS, LOST, MINE, NOT_MINE, UNSURE, Cluster
 from node import Status, wait_until
 
 KEEPALIVED = "/usr/sbin/keepalived"
@@ -14,6 +14,9 @@ EXAMPLE = (base.REPOSITORY / "etc/keepalived/keepalived.conf").read_text()
 PRIORITIES = {"server1": "150", "server2": "100"}
 # Three adverts of a second, and what a low priority adds.
 DEADTIME = 3.7
+# What follow-keepalived says of an address that it looks at.
+NOBODYS = f"{ADDRESS}: this node is master, and nobody has it any more; starting it"
+TAKEN = f"{ADDRESS}: this node is master, but %s has it, and it is left there; run elastic-ip start to move it here"
 
 
 class Pair:
@@ -122,10 +125,12 @@ def test_the_master_has_the_address_however_late_ec2_shows_it(cluster, lateness)
     # At once, before EC2 shows the move before it.
     machines.nodes["server1"].stop_daemon(KEEPALIVED)
     pair.moved_to("server2")
+    # What a node did itself it knows at once. Until EC2 shows it, server1 cannot know that the address was taken from it.
+    assert machines.nodes["server2"].status() == MINE
+    machines.wait_until_shown()
     machines.wait_for_held_by("server2", peer=LOST)
     pair.start("server1")
     pair.moved_to("server1")
-    # Until EC2 shows it, server2 cannot know that the address was taken from it.
     machines.wait_until_shown()
     machines.wait_for_held_by("server1", peer=LOST)
     assert machines.moves(begun) == ["server1", "server2", "server1", "server2", "server1"]
@@ -283,3 +288,69 @@ def let_ec2_refuse(keepalived, name):
 
 def is_trying(machines, name, since):
     return name in dict(machines.calls_of_nodes(since)) and machines.nodes[name].agent_processes()
+
+
+def test_the_master_takes_an_address_back_that_somebody_has_released(cluster, keepalived):
+    machines = keepalived.machines
+    wait_for_looks(machines, "server1", 1)
+    released = time.monotonic()
+    machines.ec2.disassociate()
+    machines.wait_for_owner("server1", seconds=30)
+    cluster.figure(f"an address that was released by hand is back after {time.monotonic() - released:.1f} s")
+    keepalived.settled("server1")
+    assert machines.moves(released) == [None, "server1"]
+    assert told(machines, "server1", NOBODYS) == [NOBODYS]
+
+
+def test_the_master_leaves_an_address_that_somebody_has_taken_and_tells_it_once(keepalived):
+    machines = keepalived.machines
+    wait_for_looks(machines, "server1", 1)
+    taken = time.monotonic()
+    machines.ec2.associate(machines.instances["server2"])
+    taken_by_peer = TAKEN % machines.instances["server2"]
+    wait_until(lambda: told(machines, "server1", taken_by_peer), 30, "server1 to tell it")
+    wait_for_looks(machines, "server1", 2)
+    assert told(machines, "server1", taken_by_peer) == [taken_by_peer]
+    assert machines.moves(taken) == ["server2"]
+    assert machines.mutations(taken) == []
+    # It is the master's again as soon as nobody has it.
+    machines.ec2.disassociate()
+    machines.wait_for_owner("server1", seconds=30)
+    assert machines.moves(taken) == ["server2", None, "server1"]
+
+
+def test_in_a_split_brain_no_look_takes_the_address_from_the_peer(keepalived):
+    machines = keepalived.machines
+    split(keepalived)
+    machines.wait_for_owner("server2")
+    # Both are master, the second start of both is over, and each has looked.
+    wait_for_looks(machines, "server2", 1)
+    wait_until(lambda: told(machines, "server1", TAKEN % machines.instances["server2"]), 30, "server1 to tell it")
+    looked = time.monotonic()
+    for name in machines.nodes:
+        wait_for_looks(machines, name, 2)
+    assert machines.mutations(looked) == []
+    assert machines.owner() == "server2"
+    # What nobody has, one of them takes.
+    machines.ec2.disassociate()
+    wait_until(machines.owner, 30, "one of them to have the address")
+    owner = machines.owner()
+    wait_for_looks(machines, machines.peer(owner), 2)
+    assert machines.moves(looked) == [None, owner]
+    heal(keepalived)
+    keepalived.settled("server1", peer=LOST if owner == "server2" else NOT_MINE)
+
+
+def wait_for_looks(machines, name, number):
+    """Until that node has asked EC2 who has the address so many times without changing anything."""
+    since = time.monotonic()
+
+    def looked() -> bool:
+        return [action for caller, action in machines.calls_of_nodes(since) if caller == name].count("DescribeAddresses") >= number
+    # The first look is a minute after the second start, which is 10 s after the first.
+    wait_until(looked, 90 + 15 * number, f"{name} to look {number} times")
+
+
+def told(machines, name, text):
+    """What follow-keepalived said there, in syslog."""
+    return [line[line.index(text):] for line in machines.nodes[name].log() if text in line]

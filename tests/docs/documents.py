@@ -71,9 +71,9 @@ def pattern(quote: str) -> re.Pattern:
     return re.compile(".+".join(re.escape(part) for part in quote.split(GAP)))
 
 
-def messages(readme: Document) -> list[str]:
-    """Every message that the troubleshooting quotes."""
-    return [quote for row in rows(readme.section("Troubleshooting")) for quote in quotes(row[0])]
+def messages(troubleshooting: Document) -> list[str]:
+    """Every message that it quotes."""
+    return [quote for row in rows(troubleshooting.prose) for quote in quotes(row[0])]
 
 
 def directives(text: str) -> list[str]:

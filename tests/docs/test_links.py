@@ -7,7 +7,8 @@ import pytest
 from documents import REPOSITORY, Document, quotes, rows
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/heartbeat.md", "docs/keepalived.md", "docs/migrating.md",
-             "docs/monit.md", "docs/pacemaker.md", "docs/performance.md", "docs/reliability.md", "SECURITY.md", "etc/ha.d/authkeys.md"]
+             "docs/monit.md", "docs/pacemaker.md", "docs/performance.md", "docs/reliability.md",
+             "docs/troubleshooting.md", "SECURITY.md", "etc/ha.d/authkeys.md"]
 
 
 def test_no_document_is_forgotten():

@@ -1,11 +1,14 @@
 """Troubleshooting by message: its messages are the program's, and the program's are in it."""
 
+import os
+import re
 import socket
+import subprocess
 
 import pytest
 
 from conftest import ADDRESS, NOWHERE, Machine
-from documents import GAP, REPOSITORY, literals, messages, pattern
+from documents import GAP, REPOSITORY, Document, literals, messages, pattern
 
 # What a start, a stop and a status tell when all is well. Nobody has to look that up.
 NOTICES = (": moved from ", ": moved to ", ": released from ", "; nothing to release", "(RELEASE_ON_STOP=no)",
@@ -88,6 +91,11 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
+def troubleshooting():
+    return Document("docs/troubleshooting.md")
+
+
+@pytest.fixture(scope="module")
 def run_mistakes(tmp_path_factory, program):
     """The lines of each mistake's call."""
     said = {}
@@ -155,30 +163,35 @@ def is_in_one_literal(quote, texts):
     return any(pattern(quote).search(text) for text in texts)
 
 
+def is_made_of_literals(quote, texts):
+    """What happened and what to do about it are strings of their own in the program."""
+    return all(is_in_one_literal(part.strip(GAP), texts) for part in quote.split("; ") if part != GAP)
+
+
 @pytest.fixture(scope="module")
 def everything_said(run_mistakes, run_against_ec2):
     init_script = (REPOSITORY / "debian/elastic-ip.init").read_text().replace("$program", "/usr/sbin/elastic-ip")
     return [line for lines in run_mistakes.values() for line in lines] + run_against_ec2 + init_script.splitlines()
 
 
-def test_every_message_in_the_readme_is_one_that_the_program_can_say(readme, everything_said):
+def test_every_message_in_the_troubleshooting_is_one_that_the_program_can_say(troubleshooting, everything_said):
     texts = literals()
-    quoted = messages(readme)
+    quoted = messages(troubleshooting)
     assert len(quoted) > 80
     unknown = [quote for quote in quoted
-               if not is_in_one_literal(quote.strip(GAP), texts) and not is_in_one_literal(quote.strip(GAP), everything_said)]
+               if not is_made_of_literals(quote, texts) and not is_in_one_literal(quote.strip(GAP), everything_said)]
     assert unknown == []
 
 
-def test_every_complaint_of_a_mistaken_call_is_in_the_readme(readme, run_mistakes):
-    patterns = [pattern(quote) for quote in messages(readme) if quote.strip(GAP)]
+def test_every_complaint_of_a_mistaken_call_is_in_the_troubleshooting(troubleshooting, run_mistakes):
+    patterns = [pattern(quote) for quote in messages(troubleshooting) if quote.strip(GAP)]
     missing = {name: line for name, lines in run_mistakes.items() for line in lines
                if line not in ("unknown", "stopped", "running") and not any(p.search(line) for p in patterns)}
     assert missing == {}
 
 
-def test_every_line_of_a_call_that_reaches_ec2_is_in_the_readme(readme, run_against_ec2):
-    patterns = [pattern(quote) for quote in messages(readme)]
+def test_every_line_of_a_call_that_reaches_ec2_is_in_the_troubleshooting(troubleshooting, run_against_ec2):
+    patterns = [pattern(quote) for quote in messages(troubleshooting)]
     missing = [line for line in run_against_ec2
                if line not in ("unknown", "stopped", "running")
                and not any(notice in line for notice in NOTICES)
@@ -187,6 +200,23 @@ def test_every_line_of_a_call_that_reaches_ec2_is_in_the_readme(readme, run_agai
 
 
 def test_a_message_that_nobody_says_would_be_found(everything_said):
-    for quote in ["the moon is in the way", "no action taken"]:
-        assert not is_in_one_literal(quote, literals()) and not is_in_one_literal(quote, everything_said)
-    assert is_in_one_literal("environment variable … is set but … is not; set both or neither", literals())
+    for quote in ["the moon is in the way", "no action taken", "set both or neither; the moon is in the way"]:
+        assert not is_made_of_literals(quote, literals()) and not is_in_one_literal(quote, everything_said)
+    assert is_made_of_literals("environment variable … is set but … is not; set both or neither", literals())
+
+
+def test_the_manual_page_of_the_messages_is_the_troubleshooting():
+    rendered = subprocess.run([REPOSITORY / "man/messages.py"], capture_output=True, text=True, check=True).stdout
+    page = REPOSITORY / "man/elastic-ip-messages.7"
+    assert page.read_text() == rendered, f"run: man/messages.py >{page.relative_to(REPOSITORY)}"
+    # A formatter that warns is one that shows something else than was meant.
+    formatted = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", page], env={**os.environ, "MANWIDTH": "200"},
+                               capture_output=True, text=True, check=True)
+    assert formatted.stderr == ""
+    shown = re.sub(r"\s+", " ", formatted.stdout)
+    missing = [message for message in messages(Document("docs/troubleshooting.md")) if re.sub(r"\s+", " ", message) not in shown]
+    assert missing == []
+
+
+def test_no_message_sends_an_administrator_to_a_page_that_is_not_installed():
+    assert [text for text in literals() if "README" in text or ".md" in text] == []

@@ -1,20 +1,24 @@
 //! Start of one address.
 
+use std::convert::Infallible;
+use std::future::{self, Future};
+
 use super::{Cloud, FRESH, Observation, Operation, holder, known_allocation};
 use crate::deadline::Deadline;
 use crate::ec2::{Address, Error, Kind};
-use crate::ids::{AssociationId, Target};
+use crate::ids::{AssociationId, Name, Target};
+use crate::message::Message;
 use crate::retry::Retry;
 use crate::takeover::state::State;
 use crate::takeover::store::Store;
-use crate::takeover::{Outcome, Takeover, TakeoverStep, shown};
+use crate::takeover::{Outcome, Permission, Takeover, TakeoverStep, shown};
 
 impl<C: Cloud, S: Store> Operation<'_, C, S> {
-    pub(super) async fn start(&self, target: &Target) -> Result<Outcome, String> {
+    pub(super) async fn start(&self, target: &Target) -> Result<Outcome, Message> {
         let state = self.recall(target);
         let allocation = known_allocation(target, &state);
         let (destination, mut seen) = self.begin(target, &state).await?;
-        let mut plan = Takeover::new(destination, self.rules.allow_reassociation, allocation);
+        let mut plan = Takeover::new(destination, self.rules.permission, allocation);
         let what = self.what(target);
         let taken = self.world.retry.run(&what, async || self.take(target, &state, &mut plan, &mut seen).await);
         taken.await.map_err(|error| self.told(target, &error))?
@@ -27,7 +31,7 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
         state: &State,
         plan: &mut Takeover,
         seen: &mut Observation,
-    ) -> Result<Result<Outcome, String>, Error> {
+    ) -> Result<Result<Outcome, Message>, Error> {
         let mut refused = None;
         loop {
             match plan.next() {
@@ -45,7 +49,9 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
                     let (to, from) = (to.clone(), from.cloned());
                     let change = format!("AssociateAddress of {target} to {to}");
                     let sent = self.now();
-                    let answer = self.settle(target, &change, self.world.cloud.associate(&name, &to, self.rules.allow_reassociation)).await;
+                    let may_take = self.rules.permission == Permission::Anybody;
+                    let call = self.settle(target, &change, self.world.cloud.associate(&name, &to, may_take));
+                    let (answer, displaced) = beside(call, self.world.cloud.public_address(&to)).await;
                     let error = match answer {
                         Ok(answer) => {
                             let id = answer.value;
@@ -60,10 +66,22 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
                             }
                             let shown = id.as_ref().map_or_else(String::new, |id| format!(" ({id})"));
                             log::info!("{target}: moved{} to {to}{shown}{}", origin(from.as_ref()), self.trace(&answer.request));
+                            let own = match &target.name {
+                                Name::Address(public) => Some(*public),
+                                Name::Allocation(_) => from.as_ref().map(|address| address.public),
+                            };
+                            if let (Some(displaced), Some(own)) = (displaced, own)
+                                && displaced != own
+                            {
+                                log::info!("{target}: it took the place of {displaced}, which {} has no more", to.instance);
+                            }
                             self.confirm(target, id.as_ref()).await;
                             return Ok(Ok(Outcome::Held));
                         }
-                        Err(error) => error,
+                        Err(error) => match from.as_ref().and_then(|address| address.association.as_ref()) {
+                            Some(held) => error.of_an_address_at(&held.owner),
+                            None => error,
+                        },
                     };
                     let is_other_way = plan.failed(&error);
                     if error.kind == Kind::Throttled {
@@ -79,11 +97,18 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
                 }
                 TakeoverStep::FindPrimary => self.find_primary(plan, refused.take()).await?,
                 TakeoverStep::LostTo(owner) => {
-                    return Ok(Err(format!("{owner} took it while this start was held up, so it stays there; start again to take it")));
+                    return Ok(Err(Message::new(
+                        format!("{owner} took it while this start was held up, so it stays there"),
+                        "start again to take it",
+                    )));
                 }
                 TakeoverStep::LeaveTo(owner) => {
                     let owner = owner.map_or_else(|| "somebody".to_owned(), ToString::to_string);
-                    return Ok(Err(format!("{owner} has it, and ALLOW_REASSOCIATION=no forbids taking it; release it there first")));
+                    return Ok(Err(if self.rules.permission == Permission::NobodyAsked {
+                        Message::from(format!("{owner} has it, so it stays there"))
+                    } else {
+                        Message::new(format!("{owner} has it, and ALLOW_REASSOCIATION=no forbids taking it"), "release it there first")
+                    }));
                 }
                 TakeoverStep::End => {
                     log::info!("{target}: moved to {}{}", plan.destination(), self.trace(""));
@@ -101,7 +126,7 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
         match primary {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(refused),
-            Err(error) => Err(Error::new(refused.kind.clone(), format!("{refused}; {error}"))),
+            Err(error) => Err(Error::new(refused.kind.clone(), format!("{refused}, and {error}"))),
         }
     }
 
@@ -123,6 +148,20 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
             log::warn!("{target}: {id} is acknowledged, but EC2 does not show it after {} s", limit.as_secs_f64());
         }
     }
+}
+
+/// Both results, but the second one only if it comes before the first.
+async fn beside<A, B>(first: impl Future<Output = A>, second: impl Future<Output = Option<B>>) -> (A, Option<B>) {
+    let mut early = None;
+    let second = async {
+        early = second.await;
+        future::pending::<Infallible>().await
+    };
+    let result = tokio::select! {
+        result = first => result,
+        never = second => match never {},
+    };
+    (result, early)
 }
 
 fn origin(from: Option<&Address>) -> String {

@@ -4,12 +4,13 @@ use super::{Cloud, Observation, Operation, Rules, holder};
 use crate::clock::Moment;
 use crate::ec2::{Error, Kind, Tie};
 use crate::ids::Target;
+use crate::message::Message;
 use crate::takeover::Outcome;
 use crate::takeover::release::{Release, ReleaseStep};
 use crate::takeover::store::Store;
 
 impl<C: Cloud, S: Store> Operation<'_, C, S> {
-    pub(super) async fn stop(&self, target: &Target) -> Result<Outcome, String> {
+    pub(super) async fn stop(&self, target: &Target) -> Result<Outcome, Message> {
         let state = self.recall(target);
         let (destination, mut seen) = self.begin(target, &state).await?;
         let mut plan = Release::new(destination, !self.rules.release_on_stop, state);
@@ -36,6 +37,7 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
                 }
                 ReleaseStep::Disassociate(tie) => {
                     let change = format!("DisassociateAddress of {target} from {me}");
+                    let before = self.world.store.read(target).unwrap_or_default().held().cloned();
                     match self.settle(target, &change, self.world.cloud.disassociate(&tie)).await {
                         Ok(answer) => {
                             plan.disassociated();
@@ -49,7 +51,7 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
                                 if let Some(missing) = &missing {
                                     state.lost(missing.clone());
                                 }
-                                state.released(id.clone(), now);
+                                state.released(id.clone(), before.clone(), now);
                             });
                             log::info!("{target}: released from {me}{shown}{}", self.trace(&answer.request));
                             return Ok(Outcome::Released);
@@ -91,14 +93,14 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
 /// What a stop comes to that failed for this reason, however early. One that is to leave the address for a peer is done: this node claims
 /// it no more, and failing it would help nobody (Heartbeat would hold the peer up with ten more tries, and Pacemaker would fence this
 /// node). Any other is remembered as failed.
-pub fn end_failed_stop(store: &impl Store, target: &Target, rules: Rules, why: String, now: Moment) -> Result<Outcome, String> {
+pub fn end_failed_stop(store: &impl Store, target: &Target, rules: Rules, why: Message, now: Moment) -> Result<Outcome, Message> {
     if !rules.dry_run && !rules.release_on_stop {
         match store.change(target, &mut |state| state.handed_over(now)) {
             Ok(()) => {
                 log::warn!("{target}: {why}; stays where it is until a peer takes it (RELEASE_ON_STOP=no)");
                 return Ok(Outcome::HandedOver);
             }
-            Err(error) => return Err(format!("{why}; and the handover cannot be remembered: {error}")),
+            Err(error) => return Err(Message { what: format!("{}; and the handover cannot be remembered: {error}", why.what), ..why }),
         }
     }
     if !rules.dry_run

@@ -1,0 +1,35 @@
+//! What a caller may rely on, by topic. One program, so that the stage is compiled and linked once.
+
+mod account;
+mod advice;
+mod aws_files;
+mod awssecret;
+mod check;
+mod configuration;
+mod credentials;
+mod doubles;
+mod eucalyptus;
+mod faults;
+mod guard;
+mod handover;
+mod identity;
+mod ids;
+mod interfaces;
+mod late;
+mod matrix;
+mod metadata_settings;
+mod model;
+mod ocf;
+mod parsers;
+mod process;
+mod properties;
+mod races;
+mod reasons;
+mod refusals;
+mod requests;
+mod secrets;
+mod several;
+mod signals;
+mod stage;
+mod surroundings;
+mod words;
