@@ -15,7 +15,9 @@ STATES = {FREE: ("not-held", None), PEERS: ("not-held", "i-0bbbbbbbbbbbbbbbb"), 
           UNKNOWN: ("unknown", None), HANDED_OVER: ("handed-over", "i-0aaaaaaaaaaaaaaaa")}
 LOOK, START, RESTART = "--json status", "start", "start --if-free"
 PROGRAM = """#!/bin/sh
+echo "$$" >pid
 echo "$*" >>calls
+[ "$*" != "$(cat lingers)" ] || exec sleep 60
 case "$*" in
 *status) cat document; exit "$(cat code)" ;;
 esac
@@ -34,7 +36,7 @@ class Follower:
         for name, text in {"follow": script, "program": PROGRAM, "logger": '#!/bin/sh\nshift 4\necho "$2" >>said\n'}.items():
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
-        for name in ("calls", "said"):
+        for name in ("calls", "said", "lingers"):
             (folder / name).touch()
         self.answer(MINE)
         os.mkfifo(folder / "fifo")
@@ -58,6 +60,16 @@ class Follower:
             new.write_text(text)
             new.rename(self.folder / name)
 
+    def linger(self, call: str):
+        (self.folder / "lingers").write_text(call)
+
+    def await_end(self):
+        """Of the program that the follower has called last."""
+        deadline, process = time.monotonic() + 10, Path(f"/proc/{self.lines('pid')[0]}/stat")
+        while process.exists() and process.read_text().split()[2] != "Z":
+            assert time.monotonic() < deadline, process
+            time.sleep(0.01)
+
     def lines(self, name: str) -> list[str]:
         return (self.folder / name).read_text().splitlines()
 
@@ -69,7 +81,7 @@ class Follower:
 
     def close(self):
         self.fifo.close()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         self.process.wait(10)
 
 
@@ -133,3 +145,23 @@ def test_only_a_master_looks(follow):
     former.tell("MASTER")
     former.await_calls(START, 4)
     assert former.lines("calls")[len(calls):] == [START, START]
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL", "end of file", "end of file and SIGTERM"])
+@pytest.mark.parametrize("task", [START, LOOK, RESTART])
+def test_what_is_at_work_ends_with_its_follower(follow, task, end):
+    followers = [follow() for _ in range(20)]
+    for follower in followers:
+        follower.answer(FREE)
+        follower.linger(task)
+        follower.tell("MASTER")
+    for follower in followers:
+        follower.await_calls(task, 1)
+        # As keepalived's end does both, and neither is first.
+        if "file" in end:
+            follower.fifo.close()
+        if "SIG" in end:
+            follower.process.send_signal(getattr(signal, end.split()[-1]))
+    for follower in followers:
+        follower.process.wait(10)
+        follower.await_end()
