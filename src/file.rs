@@ -85,6 +85,14 @@ pub fn read(path: &Path) -> Result<TextFile, Error> {
 ///
 /// A FIFO, device or directory is refused without waiting for it; so are NUL bytes, a byte order mark and anything but UTF-8.
 pub fn read_up_to(limit: u64, path: &Path) -> Result<TextFile, Error> {
+    let (bytes, about) = bytes_up_to(limit, path)?;
+    Ok(TextFile { text: text(path, &bytes)?, path: path.to_owned(), about })
+}
+
+/// Reads a whole file of at most `limit` bytes, whatever they are.
+///
+/// A FIFO, device or directory is refused without waiting for it.
+pub fn bytes_up_to(limit: u64, path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata), Error> {
     let shown = path.display();
     // Without O_NONBLOCK, opening a FIFO would wait for its writer for ever.
     let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
@@ -104,7 +112,7 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<TextFile, Error> {
     if bytes.len() as u64 > limit {
         return Err(Error::Unfit(Message::new(format!("{shown} is larger than {} KiB", limit / 1024), "put the right file in its place")));
     }
-    Ok(TextFile { text: text(path, &bytes)?, path: path.to_owned(), about })
+    Ok((bytes, about))
 }
 
 fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {

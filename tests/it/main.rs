@@ -16,6 +16,7 @@ mod identity;
 mod ids;
 mod interfaces;
 mod late;
+mod managers;
 mod matrix;
 mod metadata_settings;
 mod model;

@@ -1,0 +1,122 @@
+//! Whether a cluster manager moves the address, as `check` reads the manager's own files.
+#![allow(clippy::unwrap_used, reason = "a table that cannot be read is a failed test")]
+
+use std::os::unix::fs::symlink;
+
+use crate::stage::{Call, Stage, each_at_once};
+
+const HARESOURCES: &str = "etc/ha.d/haresources";
+const KEEPALIVED: &str = "etc/keepalived/keepalived.conf";
+const FOLLOW: &str = "vrrp_instance a {\n  notify /usr/libexec/elastic-ip/follow-keepalived\n}\n";
+
+/// Makes a file of keepalived's one that is not read.
+type Spoil = fn(&Stage);
+
+/// What `check` says of the managers.
+fn manager(stage: &Stage) -> String {
+    let ended = Call::heeding_modes(stage.root(), ["check"]).run();
+    ended.stdout.lines().find(|line| line.get(6..13) == Some("manager")).unwrap().to_owned()
+}
+
+#[test]
+fn haresources_are_read_as_heartbeat_reads_them() {
+    let cases: &[(&str, &str)] = &[
+        ("server1 elastic-ip\n", "ok"),
+        ("server1 \\\n\telastic-ip::203.0.113.25\n", "ok"),
+        ("# M\u{fc}ller \\\nserver1 elastic-ip", "ok"),
+        ("server1 apache # elastic-ip later\n", "warn"),
+        ("server1 apache#\\\nelastic-ip\n", "warn"),
+        ("elastic-ip apache\n", "warn"),
+        ("server1 elastic-ip\r\n", "warn"),
+    ];
+    each_at_once(cases, |(text, verdict)| {
+        let stage = Stage::new();
+        // As somebody wrote it whose editor knows Latin-1.
+        stage.write(HARESOURCES, text.chars().map(|c| u8::try_from(c).unwrap()).collect::<Vec<_>>());
+        let line = manager(&stage);
+        assert!(line.starts_with(verdict), "{text:?}: {line}");
+        assert!(line.contains(if *verdict == "ok" { "names elastic-ip" } else { "does not name elastic-ip" }), "{text:?}: {line}");
+    });
+}
+
+#[test]
+fn keepalived_s_includes_are_read_as_keepalived_reads_them() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("include /etc/keepalived/conf.d/*.conf\n", "etc/keepalived/conf.d/a.conf", "ok"),
+        ("include conf.d/*.conf ! all\n", "etc/keepalived/conf.d/a.conf", "ok"),
+        ("includer {other,conf.d}/?.conf\n", "etc/keepalived/conf.d/a.conf", "ok"),
+        ("include conf.d/[^b].conf\n", "etc/keepalived/conf.d/a.conf", "ok"),
+        ("include ../a.conf\n", "etc/a.conf", "ok"),
+        ("include a\\*.conf\n", "etc/keepalived/a*.conf", "ok"),
+        ("include keepalived.conf\ninclude ./*.conf\n", "etc/keepalived/a.conf", "ok"),
+        ("include conf.d/*\n", "etc/keepalived/conf.d/.a.conf", "warn"),
+        ("include conf.d/a\\*.conf\n", "etc/keepalived/conf.d/ab.conf", "warn"),
+        ("include .*.conf\n", "etc/keepalived/.a.conf", "ok"),
+        ("include [a.conf\n", "etc/keepalived/[a.conf", "ok"),
+        ("include **/a.conf\n", "etc/keepalived/conf.d/d/a.conf", "warn"),
+        ("# include conf.d/*.conf\n", "etc/keepalived/conf.d/a.conf", "warn"),
+        ("include keepalived.conf\n", "etc/keepalived/conf.d/a.conf", "warn"),
+        ("vrrp_instance elastic-ip {\n}\n", "etc/keepalived/conf.d/a.conf", "warn"),
+    ];
+    each_at_once(cases, |(text, included, verdict)| {
+        let stage = Stage::new();
+        stage.write(KEEPALIVED, text);
+        stage.write(included, FOLLOW);
+        let line = manager(&stage);
+        assert!(line.starts_with(verdict), "{text:?}: {line}");
+        assert!(line.contains(if *verdict == "ok" { "names elastic-ip" } else { "does not name elastic-ip" }), "{text:?}: {line}");
+    });
+}
+
+#[test]
+fn what_an_included_file_includes_is_below_its_own_folder() {
+    let stage = Stage::new();
+    stage.write(KEEPALIVED, "include conf.d/*.conf\n");
+    stage.write("etc/keepalived/conf.d/a.conf", "include b/*.conf\n");
+    assert!(manager(&stage).contains("does not name elastic-ip"));
+    stage.write("etc/keepalived/b/c.conf", FOLLOW);
+    assert!(manager(&stage).contains("does not name elastic-ip"));
+    stage.write("etc/keepalived/conf.d/b/c.conf", FOLLOW);
+    assert!(manager(&stage).starts_with("ok"));
+}
+
+#[test]
+fn a_file_that_keepalived_or_the_caller_cannot_read_is_told_unless_another_names_it() {
+    let cases: &[(Spoil, &[&str])] = &[
+        (|stage| stage.set_mode("etc/keepalived/conf.d/a.conf", 0o000), &["a.conf: permission denied", "; run as root"]),
+        (|stage| stage.set_mode("etc/keepalived/conf.d/a.conf", 0o755), &["a.conf, which is executable", "; run: chmod a-x "]),
+        (|stage| stage.set_mode("etc/keepalived/conf.d", 0o000), &["etc/keepalived/conf.d", "; run as root"]),
+        (|stage| stage.write("etc/keepalived/last.d/e", ""), &["last.d, which is not a regular file", "; include the files"]),
+    ];
+    each_at_once(cases, |(spoil, parts)| {
+        let stage = Stage::new();
+        stage.write(KEEPALIVED, "include conf.d/*.conf\ninclude /etc/keepalived/last.{d,conf}\n");
+        stage.write("etc/keepalived/conf.d/a.conf", "");
+        stage.write("etc/keepalived/conf.d/d.conf/e", "");
+        assert!(manager(&stage).contains("does not name elastic-ip"));
+        spoil(&stage);
+        let line = manager(&stage);
+        for part in *parts {
+            assert!(line.starts_with("warn") && line.contains(part), "{part}: {line}");
+        }
+        stage.write("etc/keepalived/last.conf", FOLLOW);
+        assert!(manager(&stage).starts_with("ok"), "{line}");
+        stage.set_mode("etc/keepalived/conf.d", 0o755);
+    });
+}
+
+#[test]
+fn includes_without_end_have_one() {
+    let stage = Stage::new();
+    stage.write(KEEPALIVED, "include ./*.conf\ninclude conf.d/again/*.conf\n");
+    stage.write("etc/keepalived/conf.d/a.conf", "");
+    symlink("..", stage.path("etc/keepalived/conf.d/again")).unwrap();
+    assert!(manager(&stage).contains("does not name elastic-ip"));
+    for number in 0..300 {
+        stage.write(&format!("etc/keepalived/{number}.conf"), "");
+    }
+    let line = manager(&stage);
+    assert!(line.starts_with("warn") && line.contains("includes more than 256 files; "), "{line}");
+    stage.write(KEEPALIVED, "include {a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}.conf\n");
+    assert!(manager(&stage).contains("includes more than 256 files; "));
+}
