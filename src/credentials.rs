@@ -287,6 +287,33 @@ pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>)
     }
 }
 
+/// A role that STS is asked for.
+pub struct Assumed {
+    /// Its ARN.
+    pub arn: String,
+    /// The profile that names it.
+    pub place: String,
+    /// Who asks for it, in words.
+    pub by: String,
+}
+
+/// The roles that STS is asked for, and first the one that calls EC2. None where the keys need no role or are not found.
+#[must_use]
+pub fn roles(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Vec<Assumed> {
+    let mut roles = Vec::new();
+    let mut source = locate(config, places, environment).map(|(source, _)| source);
+    while let Ok(Source::Role(role)) = source {
+        let by = match &role.base {
+            Source::Keys(Found { place, .. }) => format!("the owner of the keys from {place}"),
+            Source::Instance(_) => "the instance's role".to_owned(),
+            Source::Role(other) => other.arn.clone(),
+        };
+        roles.push(Assumed { arn: role.arn, place: role.place, by });
+        source = Ok(role.base);
+    }
+    roles
+}
+
 /// The place where the keys are, and with the last one, the instance's role, why one before it could not be looked into.
 fn locate(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(Source, Option<Error>), Error> {
     if let Some(path) = &config.secrets_file {

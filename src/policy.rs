@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Question;
 use crate::config::{self, Config};
+use crate::credentials::{self, Assumed, Places};
 use crate::deadline::Deadline;
 use crate::ids::{Name, RegionName, Target};
 use crate::partition::Partition;
@@ -20,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// Prints the policy. The metadata service is asked only for a region that is needed and not configured.
 pub fn run(question: &Question) -> Result<String, SetupError> {
     let config = Config::load(question.config.as_deref(), &question.root, question.targets.clone(), &[], &config::environment)?;
+    let environment = &config::environment;
+    tell_of_roles(&credentials::roles(&config, &Places::new(&question.root, environment), environment));
     let Some(allocations) = allocations(&config.targets) else {
         log::info!("an address named by its allocation id (eipalloc-...) in ELASTIC_IP lets this policy name it");
         return Ok(print(&open()));
@@ -29,6 +32,16 @@ pub fn run(question: &Question) -> Result<String, SetupError> {
         None => region(config, &question.root)?,
     };
     Ok(print(&narrow(&region, &allocations)))
+}
+
+/// Says where the policy belongs, where it is not to whoever has the keys, and what they need.
+fn tell_of_roles(roles: &[Assumed]) {
+    if let Some(Assumed { arn, place, .. }) = roles.first() {
+        log::info!("this policy is for {arn}, the role of {place}");
+    }
+    for Assumed { arn, by, .. } in roles {
+        log::info!("{arn} is assumed by {by}; allow sts:AssumeRole on it in a policy of theirs, and name them in its trust policy");
+    }
 }
 
 /// The region that the profile or the metadata service tells.

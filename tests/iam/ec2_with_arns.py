@@ -1,11 +1,12 @@
-"""moto's server, in which IAM is asked about the ARNs of a call, as EC2 does it. By itself moto asks about "*" for every call of EC2,
-which no policy that names an ARN allows. Called as moto_server is.
+"""moto's server, in which IAM is asked about the ARNs of a call, as EC2 and STS do it. By itself moto asks about "*" for every call of
+theirs, which no policy that names an ARN allows. Called as moto_server is.
 """
 
 import sys
 
 from moto.ec2.responses import EC2Response
 from moto.server import main
+from moto.sts.responses import TokenResponse
 
 # The resource types of each action; the others have none
 # (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html).
@@ -38,5 +39,11 @@ def authorize(call: EC2Response, _resource: str):
         super(EC2Response, call)._authenticate_and_authorize_normal_action(resource)
 
 
+def authorize_assume_role(call: TokenResponse, _resource: str):
+    """The role must be allowed. moto keeps its trust policy, but asks nothing of it."""
+    super(TokenResponse, call)._authenticate_and_authorize_normal_action(call.data.get("RoleArn", ["*"])[0])
+
+
 EC2Response._authenticate_and_authorize_normal_action = authorize
+TokenResponse._authenticate_and_authorize_normal_action = authorize_assume_role
 main(sys.argv[1:])

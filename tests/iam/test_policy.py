@@ -97,6 +97,13 @@ class Ec2:
         key = self.iam.create_access_key(UserName=name)["AccessKey"]
         return key["AccessKeyId"], key["SecretAccessKey"]
 
+    def role(self, name: str, document: dict) -> str:
+        """A new role with that policy: its ARN."""
+        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+        self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+        self.iam.put_role_policy(RoleName=name, PolicyName="policy", PolicyDocument=json.dumps(document))
+        return self.iam.get_role(RoleName=name)["Role"]["Arn"]
+
     def enforce(self):
         # With a content type moto does not read the body and goes on letting everything pass.
         request = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", b"0", method="POST")
@@ -147,6 +154,8 @@ def ec2(tmp_path_factory):
     ec2.keys["narrow"] = ec2.user(narrow)
     for action, kind in resources(narrow):
         ec2.keys[action, kind] = ec2.user(without_resource(narrow, action, kind))
+    ec2.roles = {name: ec2.role(name, policy()) for name in ("ours", "theirs")}
+    ec2.keys["assuming"] = ec2.user(assuming(ec2.roles["ours"]))
     ec2.enforce()
     yield ec2
     ec2.close()
@@ -310,6 +319,31 @@ def test_the_printed_policy_for_one_address_names_no_resource_in_vain(ec2, agent
     done = start if action == "ec2:AssociateAddress" else agent("stop")
     assert done.returncode == 1
     assert refused(done, action), done.stderr
+
+
+def assuming(arn: str) -> dict:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": arn}]}
+
+
+def test_the_printed_policy_suffices_for_a_role_which_who_is_told_may_assume(ec2, agent):
+    keys = ec2.keys["assuming"]
+    for name, arn in ec2.roles.items():
+        (agent.root / "root/.aws").mkdir(parents=True, exist_ok=True)
+        settings = agent.root / "root/.aws/credentials"
+        settings.write_text(f"[failover]\nrole_arn = {arn}\nsource_profile = keys\n"
+                            f"[keys]\naws_access_key_id = {keys[0]}\naws_secret_access_key = {keys[1]}\n")
+        settings.chmod(0o600)
+        agent.configure(("none", "none"), AWS_PROFILE="failover", AWS_ENDPOINT_URL_STS=ec2.endpoint)
+        printed = agent("policy")
+        assert json.loads(printed.stdout) == policy()
+        assert re.findall(r"allow (\S+) on it", printed.stderr) == ["sts:AssumeRole"]
+        assert re.findall(r"(\S+) is assumed by the owner of the keys", printed.stderr) == [arn]
+        start = agent("start")
+        if name == "ours":
+            assert said(start) == mapped(ec2)
+            assert said(agent("status")) == MINE
+        else:
+            assert start.returncode == 1 and "AccessDenied" in start.stderr, start
 
 
 def permissions(done: subprocess.CompletedProcess) -> dict[str, str]:

@@ -508,6 +508,36 @@ fn the_policy_of_addresses_whose_ids_are_not_known_is_the_readmes() {
 }
 
 #[test]
+fn a_policy_for_a_role_is_told_with_who_needs_to_assume_it() {
+    let stage = Stage::new();
+    let arn = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
+    let (far, near) = (arn("far"), arn("near"));
+    for (settings, told) in [
+        ("credential_source = Ec2InstanceMetadata".to_owned(), vec![format!("{far} is assumed by the instance's role;")]),
+        (
+            format!("source_profile = keys\n[profile keys]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}"),
+            vec![format!("{far} is assumed by the owner of the keys from profile \"keys\" in CONFIG")],
+        ),
+        (
+            format!("source_profile = near\n[profile near]\nrole_arn = {near}\ncredential_source = Ec2InstanceMetadata"),
+            vec![format!("{far} is assumed by {near};"), format!("{near} is assumed by the instance's role;")],
+        ),
+    ] {
+        stage.configure("AWS_PROFILE=failover");
+        stage.write_secret("root/.aws/config", format!("[profile failover]\nrole_arn = {far}\n{settings}\n"));
+        let ended = stage.run(["policy"]);
+        assert_eq!(ended.code(), 0);
+        let config = stage.path("root/.aws/config").display().to_string();
+        ended.tells(&[&format!("this policy is for {far}, the role of profile \"failover\" in {config}")]);
+        for line in told {
+            ended.tells(&[&line.replace("CONFIG", &config), "; allow sts:AssumeRole on it in a policy of theirs"]);
+        }
+        assert!(!ended.stdout.contains("sts:") && !ended.stderr.contains(KEY_ID), "{ended:?}");
+    }
+    assert_eq!(stage.ec2.requests(), []);
+}
+
+#[test]
 fn a_policy_for_a_region_that_nobody_tells_is_refused_with_the_remedy() {
     let stage = Stage::new();
     stage.configure(&format!("ELASTIC_IP={}", allocation(IP)));
