@@ -338,10 +338,7 @@ fn locate(config: &Config, places: &Places<'_>, environment: Environment<'_>) ->
     if let Some(found) = environment::of_the_old_tools(environment)? {
         return Ok((Source::Keys(found), None));
     }
-    let in_profiles = || match in_profile(config, places, environment) {
-        Err(Error::Nowhere) => environment::refuse_unsupported(environment).and(Err(Error::Nowhere)),
-        found => found,
-    };
+    let in_profiles = || beside_the_environment(in_profile(config, places, environment), environment);
     let mut before = None;
     for found in places.secrets().map(|path| in_secret(&path)).chain(std::iter::once_with(in_profiles)) {
         match found {
@@ -375,6 +372,16 @@ fn in_profile(config: &Config, places: &Places<'_>, environment: Environment<'_>
     Err(before)
 }
 
+/// What a profile gives, unless other programs would take keys from elsewhere in its place.
+fn beside_the_environment(found: Result<Source, Error>, environment: Environment<'_>) -> Result<Source, Error> {
+    match &found {
+        Ok(Source::Keys(_)) => environment::refuse_web_identity(environment)?,
+        Err(Error::Nowhere) => environment::refuse_unsupported(environment)?,
+        _ => {}
+    }
+    found
+}
+
 /// The same for a profile, or a file, that is named: then there is no other place but the environment, where that names it.
 fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<Source, Error> {
     let Choice { name, origin, is_named, is_after_environment } = &config.profile;
@@ -395,9 +402,7 @@ fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environme
     if *is_after_environment && let Some(found) = environment::of_the_sdks(environment)? {
         return Ok(Source::Keys(found));
     }
-    if *is_after_environment {
-        environment::refuse_unsupported(environment)?;
-    }
+    let found = if *is_after_environment { beside_the_environment(found, environment) } else { found };
     found.map_err(|error| match error {
         Error::Nowhere => {
             let origin = origin.as_deref().unwrap_or_default();

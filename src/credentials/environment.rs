@@ -4,11 +4,13 @@ use super::{Error, Found, keys};
 use crate::config::Environment;
 use crate::message::Message;
 
-/// Places of keys that other programs read and this one does not, and how they are called.
-const UNSUPPORTED: [(&str, &str); 5] = [
-    ("AWS_WEB_IDENTITY_TOKEN_FILE", "a web identity"),
-    ("AWS_CREDENTIAL_FILE", "the file of the old EC2 tools"),
+/// A place of keys that botocore looks into before those in a profile.
+const WEB_IDENTITY: (&str, &str) = ("AWS_WEB_IDENTITY_TOKEN_FILE", "a web identity");
+
+/// Others that come after them. Of all but the first, botocore does not ask whether there is a value.
+const UNSUPPORTED: [(&str, &str); 4] = [
     ("BOTO_CONFIG", "a file of boto"),
+    ("AWS_CREDENTIAL_FILE", "the file of the old EC2 tools"),
     ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "a container's role"),
     ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "a container's role"),
 ];
@@ -25,13 +27,21 @@ pub fn of_the_old_tools(environment: Environment) -> Result<Option<Found>, Error
 
 /// Refuses to pass by a place that other programs would take keys from: whoever set it does not expect the instance's role.
 pub fn refuse_unsupported(environment: Environment) -> Result<(), Error> {
-    match UNSUPPORTED.iter().find(|(name, _)| value(environment, name).is_some()) {
-        Some((name, what)) => Err(Error::Unfit(Message::new(
-            format!("environment variable {name} names {what}, which this program does not read"),
-            "unset it, or name a profile with keys in AWS_PROFILE",
-        ))),
-        None => Ok(()),
-    }
+    refuse_web_identity(environment)?;
+    let is_set = |name: &str| if name == UNSUPPORTED[0].0 { value(environment, name) } else { environment(name) }.is_some();
+    UNSUPPORTED.iter().find(|(name, _)| is_set(name)).map_or(Ok(()), |place| Err(unsupported(*place)))
+}
+
+/// The same for the one place that comes before a profile's keys.
+pub fn refuse_web_identity(environment: Environment) -> Result<(), Error> {
+    value(environment, WEB_IDENTITY.0).map_or(Ok(()), |_| Err(unsupported(WEB_IDENTITY)))
+}
+
+fn unsupported((name, what): (&str, &str)) -> Error {
+    Error::Unfit(Message::new(
+        format!("environment variable {name} names {what}, which this program does not read"),
+        "unset it, or name a profile with keys in /etc/default/elastic-ip",
+    ))
 }
 
 fn value(environment: Environment, name: &str) -> Option<String> {

@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 HOME = "home/me"
 REGIONS = ["eu-west-1", "us-east-2", "ap-southeast-1", "us-gov-west-1"]
 NAMES = ["default", "failover", "fail over", "Failover", "a.b"]
+# White space to Python, and what breaks lines there.
+BLANKS = ["\u00a0", "\u3000", "\u2003", "\x0b", "\x0c", "\x1f", "\x85", "\u2028", "\u200b"]
 PROCESS = """/bin/echo '{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "secret/process+"}'"""
 # The names that botocore and the program both take from the environment, and the program from its file.
 FILES = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE")
+# The names of other places for keys, which botocore knows and the program does not.
+ELSEWHERE = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CREDENTIAL_FILE", "BOTO_CONFIG", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+             "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
 @dataclass
@@ -25,12 +30,15 @@ class Case:
 
 
 class Maker:
-    def __init__(self, seed):
+    """What is rare happens `spice` times as often."""
+
+    def __init__(self, seed, spice=1):
         self.random = random.Random(seed)
         self.keys = 0
+        self.spice = spice
 
     def chance(self, percent):
-        return self.random.random() * 100 < percent
+        return self.random.random() * 100 < (percent * self.spice if percent < 10 else percent)
 
     def of(self, *choices):
         return self.random.choice(choices)
@@ -51,6 +59,10 @@ class Maker:
                 path = moved
             if self.chance(99 if name in (*case.configured, *case.environment) or (self.wanted(case) and name == FILES[0]) else 85):
                 case.files[path] = self.file(name == FILES[0], case)
+        if self.chance(0.1):
+            case.environment[self.of(*FILES)] = self.of("", "aws/keys", "$HOME/aws/keys", "~root/keys", "~")
+        if self.chance(1):
+            case.environment[self.of(*ELSEWHERE)] = self.of("", "/nonexistent")
         if self.chance(15):
             self.put_keys_into(case.environment)
         if self.chance(15):
@@ -62,7 +74,7 @@ class Maker:
     def choose_profile(self, case):
         where = self.random.random() * 100
         # A misspelt name, or one with something around it, is nobody's.
-        name = self.of(*NAMES) if self.chance(92) else self.of("failovr", " failover", "FAILOVER", "profile failover", "")
+        name = self.of(*NAMES) if self.chance(92) else self.of("failovr", " failover", "FAILOVER", "profile failover", "", "f\u00e4il", "DEFAULT")
         if where < 25:
             case.environment[self.of("AWS_PROFILE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")] = name
             if self.chance(10):
@@ -76,8 +88,8 @@ class Maker:
         number = self.number()
         if not self.chance(1.5):
             environment["AWS_ACCESS_KEY_ID"] = self.of("", f"AKIDENV{number}") if self.chance(10) else f"AKIDENV{number}"
-        if not self.chance(6):
-            environment["AWS_SECRET_ACCESS_KEY"] = f"secret/env+{number}"
+        if not self.chance(2):
+            environment["AWS_SECRET_ACCESS_KEY"] = self.of("", f"secret/env+{number}") if self.chance(2) else f"secret/env+{number}"
         for name in ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
             if self.chance(25):
                 environment[name] = "" if self.chance(15) else f"token{name[4:7]}{number}=="
@@ -93,7 +105,9 @@ class Maker:
         if self.chance(3):
             lines.insert(0, self.of("# settings", "; settings", "", "region = eu-west-1", "  ", "aws_access_key_id"))
         if self.chance(2):
-            lines.insert(self.random.randrange(len(lines) + 1), self.of("nonsense", "= x", "[open", "[]", "[x] y", "  # c", "\ttext"))
+            lines.insert(self.random.randrange(len(lines) + 1), self.of(
+                "nonsense", "= x", "[open", "[]", "[x] y", "  # c", "\ttext", ": x", "=", "[default]x=1", "[x]=y", "\u00e9 = \u00fc", "a=b=c",
+                "# \u00e9", "key: = x", "]", "[[x]]", "[ ]", f"{self.of(*BLANKS)}x = y", self.of(*BLANKS), f"x{self.of(*BLANKS)}=y"))
         text = self.of("\n", "\n", "\n", "\n", "\r\n", "\r" if self.chance(10) else "\n").join(lines) + self.of("\n", "")
         if self.chance(1):
             text = "\ufeff" + text
@@ -145,8 +159,10 @@ class Maker:
             lines.append(self.line("output", self.of("json", "table", "", "text ; really", "[json]")))
         if self.chance(12):
             nested = ["max_concurrent_requests = 20", "addressing_style=path", "region = us-west-2", "aws_access_key_id = AKIDNESTED"]
-            below = (f"{self.of('  ', chr(9), '    ')}{self.of(*nested)}" for _ in range(self.of(1, 2)))
-            lines.append("\n".join([self.of("s3 =", "s3=", "S3:"), *below]))
+            below = [f"{self.of('  ', chr(9), '    ')}{self.of(*nested)}" for _ in range(self.of(1, 2))]
+            if self.chance(5):
+                below.insert(self.random.randrange(len(below) + 1), self.of("  # c", "# c", "", "   ", "  x", " [y]", "  = z", "      a = b"))
+            lines.append("\n".join([self.of("s3 =", "s3=", "S3:", "s3 = x", "region =") if self.chance(3) else "s3 =", *below]))
         if self.chance(2.5):
             lines += self.of(self.role_lines, self.role_lines, self.role_lines, self.other_lines)()
         if self.chance(8):
@@ -165,6 +181,13 @@ class Maker:
                 lines.append(self.line(name, "" if self.chance(6) else f"token{name[4:7]}{number}=="))
         if self.chance(1):
             lines[self.of(0, 1)] = self.of("# a key", self.line(self.of("aws_access_key_id", "aws_secret_access_key"), ""))
+        if self.chance(0.3):
+            # What somebody may write round a key, or into it.
+            index = self.of(0, 1)
+            name, _, value = lines[index].partition(self.of("=", ":"))
+            value = self.of(f'"{value.strip()}"', f"'{value.strip()}'", f"{value.strip()} # mine", f"{value} ; mine", f"{value[:3]} {value[3:]}",
+                            f"{value}\u00e9", f"{value}{self.of(*BLANKS)}", f"{self.of(*BLANKS)}{value}", f"{value}%(x)s")
+            lines[index] = f"{name}={value}"
         if self.chance(2):
             # A value goes on in a line that is indented more.
             lines[self.of(0, 1)] += self.of("\n  more", "\n  # comment", "\n\n", "\n  \n")
@@ -177,8 +200,9 @@ class Maker:
         if self.chance(50):
             source = self.of("Ec2InstanceMetadata", "Ec2InstanceMetadata", "Environment", "EcsContainer", "ec2instancemetadata", "Nothing")
             lines.append(self.line("credential_source", source))
-        for name, value in (("role_session_name", "failover"), ("external_id", "x:1/2"), ("duration_seconds", self.of("900", "soon"))):
-            if self.chance(15):
+        for name, value in (("role_session_name", "failover"), ("external_id", "x:1/2"), ("duration_seconds", self.of("900", "soon")),
+                            ("mfa_serial", "arn:aws:iam::123456789012:mfa/me")):
+            if self.chance(15 if name != "mfa_serial" else 4):
                 lines.append(self.line(name, value))
         return lines
 
@@ -198,7 +222,7 @@ class Maker:
         return f"{self.of(' ', chr(9), '  ') if self.chance(1.5) else ''}{name}{separator}{value}{self.of(' ', chr(9)) if self.chance(4) else ''}"
 
 
-def cases(seed, count):
+def cases(seed, count, spice=1):
     """As many machines; each has a maker of its own, so that one can be made again by its number."""
     for number in range(count):
-        yield number, Maker(f"{seed}/{number}").case()
+        yield number, Maker(f"{seed}/{number}", spice).case()

@@ -1,11 +1,13 @@
 """What botocore makes of a machine: the requests it would send, as it signs them, or that it refuses."""
 
+import functools
 import os
 import re
 from unittest import mock
 from urllib.parse import parse_qs
 
 import botocore.awsrequest
+import botocore.credentials
 import botocore.exceptions
 import botocore.loaders
 import botocore.session
@@ -21,6 +23,7 @@ ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15
 <AccessKeyId>AKIDASSUMED</AccessKeyId><SecretAccessKey>secret/assumed+</SecretAccessKey><SessionToken>tokenassumed==</SessionToken>
 <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
 PARAMETERS = ("RoleArn", "ExternalId", "DurationSeconds", "RoleSessionName")
+Acting = botocore.credentials.AssumeRoleProvider
 LOADER = botocore.loaders.create_loader()
 
 
@@ -52,7 +55,11 @@ def outcome(case, root):
     requests, secrets = [], []
     role = ROLE_KEYS if case.has_role else {}
     fetch = mock.patch.object(botocore.utils.InstanceMetadataFetcher, "retrieve_iam_role_credentials", lambda _: role)
-    with mock.patch.dict(os.environ, environment, clear=True), fetch:
+    # There is no container, and nobody to type a code.
+    nobody = mock.Mock(side_effect=OSError("nobody is there"))
+    container = mock.patch.object(botocore.utils.ContainerMetadataFetcher, "retrieve_full_uri", nobody)
+    prompt = mock.patch.object(Acting, "__init__", functools.partialmethod(Acting.__init__, prompter=nobody))
+    with mock.patch.dict(os.environ, environment, clear=True), fetch, container, prompt:
         try:
             return requests_of(session_of(named, requests, secrets), requests, secrets)
         except (botocore.exceptions.BotoCoreError, ValueError, TypeError, AttributeError, OSError) as error:

@@ -287,6 +287,42 @@ fn a_place_that_other_programs_would_take_keys_from_is_not_passed_by() {
         status(&stage, &[(name, "/x")]).says(RUNNING, 0);
         assert_eq!(stage.signer(), "OTHER");
     }
+    // botocore looks whether there is a value in the last one only.
+    for (name, is_refused_without) in [("AWS_CREDENTIAL_FILE", true), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", true), ("BOTO_CONFIG", false)]
+    {
+        let (stage, _metadata) = with_a_role();
+        if is_refused_without {
+            is_refused(&stage, &[(name, "")], &[name, "does not read", "unset it"]);
+        } else {
+            status(&stage, &[(name, "")]).says(RUNNING, 0);
+        }
+    }
+}
+
+#[test]
+fn a_web_identity_comes_before_a_profiles_own_keys_and_the_others_after_them() {
+    let with_keys = || {
+        let (stage, metadata) = with_a_role();
+        stage.write_secret(CREDENTIALS, format!("[default]\naws_access_key_id = OTHER\naws_secret_access_key = {SECRET}\n"));
+        (stage, metadata)
+    };
+    for (name, is_before) in [("AWS_WEB_IDENTITY_TOKEN_FILE", true), ("AWS_CREDENTIAL_FILE", false), ("BOTO_CONFIG", false)] {
+        for named in [&[][..], &[("AWS_PROFILE", "default")]] {
+            let (stage, _metadata) = with_keys();
+            let environment = [named, &[(name, "/x")]].concat();
+            if is_before {
+                is_refused(&stage, &environment, &[name, "does not read", "unset it"]);
+            } else {
+                status(&stage, &environment).says(RUNNING, 0);
+                assert_eq!(stage.signer(), "OTHER");
+            }
+        }
+        // Whose profile the configuration names is asked for nothing in the environment.
+        let (stage, _metadata) = with_keys();
+        stage.configure("AWS_PROFILE=default");
+        status(&stage, &[(name, "/x")]).says(RUNNING, 0);
+        assert_eq!(stage.signer(), "OTHER");
+    }
 }
 
 const ASSUMED: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASSUMED</AccessKeyId>\
