@@ -11,6 +11,9 @@ use crate::message::Message;
 
 type ByName = HashMap<String, Values>;
 
+/// The tools that write a profile for each account and role of an organization write large files.
+const LIMIT: u64 = 1024 * 1024;
+
 /// One of the two files.
 struct Part {
     path: PathBuf,
@@ -52,7 +55,7 @@ impl AwsFiles {
         (path, named): &(PathBuf, Option<String>),
         understand: fn(Sections) -> (ByName, ByName),
     ) -> Result<Option<Part>, Error> {
-        match (file::read(path), named) {
+        match (file::read_up_to(LIMIT, path), named) {
             (Ok(file), _) => {
                 let sections = ini::parse(&file.text)
                     .map_err(|message| Error::Unfit(Message { what: format!("{} {}", path.display(), message.what), ..message }))?;

@@ -194,6 +194,22 @@ fn a_file_that_python_would_refuse_is_refused_with_the_line_and_without_its_word
 }
 
 #[test]
+fn the_files_of_a_large_organization_are_read() {
+    let (stage, _metadata) = with_a_role();
+    let others: String = (0..1000)
+        .map(|number| {
+            format!("[profile account-{number}]\nsso_session = corp\nsso_account_id = {number:012}\nsso_role_name = Administrator\n\n")
+        })
+        .collect();
+    stage.write(CONFIG, others + "[profile failover]\nregion = us-east-2\n");
+    stage.write_secret(CREDENTIALS, profile("failover", "KEY"));
+    stage.unset("AWS_PARAMS");
+    status(&stage, &[("AWS_PROFILE", "failover")]).says(RUNNING, 0);
+    assert_eq!(stage.signer(), "KEY");
+    assert!(stage.ec2.requests()[0].headers["authorization"].contains("/us-east-2/"));
+}
+
+#[test]
 fn other_files_may_be_named_in_the_configuration_and_the_environment() {
     let named = [("AWS_SHARED_CREDENTIALS_FILE", "/etc/aws/keys"), ("AWS_CONFIG_FILE", "~/settings")];
     for in_file in [true, false] {

@@ -39,8 +39,9 @@ def words(text):
     return set(re.findall(r"[\w-]+", text))
 
 
-def test_the_man_page_is_clean(contents):
-    page = contents / "usr/share/man/man8/elastic-ip.8.gz"
+@pytest.mark.parametrize("name", ["man8/elastic-ip.8.gz", "man7/elastic-ip-messages.7.gz"])
+def test_each_man_page_is_clean(contents, name):
+    page = contents / "usr/share/man" / name
     linted = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True)
     assert (linted.returncode, linted.stdout) == (0, "")
     shown = subprocess.run(
