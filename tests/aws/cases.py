@@ -87,7 +87,7 @@ class Maker:
     def put_keys_into(self, environment):
         number = self.number()
         if not self.chance(1.5):
-            environment["AWS_ACCESS_KEY_ID"] = self.of("", f"AKIDENV{number}") if self.chance(10) else f"AKIDENV{number}"
+            environment["AWS_ACCESS_KEY_ID"] = self.of("", f"AKIDENV{number}") if self.chance(3) else f"AKIDENV{number}"
         if not self.chance(2):
             environment["AWS_SECRET_ACCESS_KEY"] = self.of("", f"secret/env+{number}") if self.chance(2) else f"secret/env+{number}"
         for name in ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"):
