@@ -508,7 +508,7 @@ def machine_costs(setting: dict, costs: dict) -> str:
     return table(["", "", "CPU, ms", "peak memory, MiB", "processes started", "EC2 requests", "EC2 connections", "metadata requests"], rows)
 
 
-def summary(figures: dict) -> str:
+def summaries(figures: dict) -> dict[str, str]:
     """For the README."""
     setting = next(one for one in figures["settings"] if one["scheme"] == "https" and one["rtt"] == 20)
 
@@ -518,12 +518,10 @@ def summary(figures: dict) -> str:
     rows = [[action, f"{setting['times'][OURS][action]['wall']['median']:.0f} ms", f"{round(over(setting, action))} ms",
              times_as_long(AWSEIP, action), times_as_long(ARTICLE, action)] for action in ACTIONS]
     head = ["20 ms to EC2, HTTPS", "elastic-ip takes", "above the limit of the wire", "`awseip` takes", "the article's script takes"]
-    return f"""![Time of a call over the round trip, for each action, elastic-ip beside awseip and the article's script](docs/calls.svg)
+    return {"calls": f"""{table(head, rows)}
 
-{table(head, rows)}
-
-The others are with the faster of two AWS CLIs; {API_DELAY} s of `awseip`'s start and stop are a pause that it makes by default. How this was measured, and what it costs the machine: [docs/performance.md](docs/performance.md).
-"""
+The others are with the faster of two AWS CLIs; {API_DELAY} s of `awseip`'s start and stop are a pause that it makes by default. How this was measured, plots, and what a call costs the machine: [docs/performance.md](docs/performance.md).
+"""}
 
 
 def plot(figures: dict, path: Path):

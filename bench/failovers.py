@@ -175,15 +175,19 @@ def misses(figures: dict) -> str:
             f"started again. Runs that went wrong, are in none of the figures, and were repeated: {len(apart)}.\n\n" + "\n".join(apart)).strip()
 
 
-def summary(figures: dict) -> str:
+def summaries(figures: dict) -> dict[str, str]:
     """For the README."""
     def gap(script: str, move: str) -> str:
         return shown(statistics.median_low(map(without_owner, figures["moves"][script]["done"][move])))
     total, start = (shown(statistics.median_low(taken[part] for taken in figures["fast"]["taken"])) for part in ("total", "start"))
-    return f"""With Heartbeat at deadtime {shown(figures["fast"]["deadtime"])}, the peer has the address {total} after `kill -9`, of which the agent's start takes {start}. In a failback
-nobody has it for {gap("article", "failback")} with the article's script, for {gap("yes", "failback")} with elastic-ip, and with `RELEASE_ON_STOP=no` for {gap("no", "failback")}; in a healed split brain
-for {gap("article", "healed split brain")}, {gap("yes", "healed split brain")} and {gap("no", "healed split brain")}.
-"""
+    return {
+        "gaps": f"""![Who has the address in a failback, a standby and a healed split brain, with the article's script and with elastic-ip](docs/failovers.svg)
+
+In a failback nobody has the address for {gap("article", "failback")} with the article's script, for {gap("yes", "failback")} with elastic-ip, and with `RELEASE_ON_STOP=no` for {gap("no", "failback")}; in a healed split brain for {gap("article", "healed split brain")}, {gap("yes", "healed split brain")} and {gap("no", "healed split brain")}. [How this was measured](docs/performance.md#without-an-owner).
+""",
+        "takeover": f"""With Heartbeat at deadtime {shown(figures["fast"]["deadtime"])}, the peer has the address {total} after `kill -9`, of which the agent's start takes {start}.
+""",
+    }
 
 
 def plot(figures: dict, path):

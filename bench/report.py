@@ -7,11 +7,12 @@ import sys
 import record
 
 # Each is a module beside this one with `section(figures) -> str`, which embeds `NAME.svg`, and
-# `plot(figures, path)`, if it has a plot at all, and only that imports matplotlib. One with `summary(figures) -> str` has a say in the README, too.
+# `plot(figures, path)`, if it has a plot at all, and only that imports matplotlib. One with `summaries(figures) -> dict[str, str]` fills the README's
+# blocks of these names.
 PARTS = ("calls", "instructions", "zone", "failovers", "building")
 PAGE = record.REPOSITORY / "docs" / "performance.md"
 README = record.REPOSITORY / "README.md"
-BLOCK = re.compile(r"(<!-- bench/report -->\n).*?(<!-- its end -->\n)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- bench/report: (\w+) -->\n).*?(<!-- its end -->\n)", re.DOTALL)
 HEAD = """# How fast it is
 
 `make bench` measures all of this, on Debian 12, as root, within half an hour, and writes this page; `bench/run NAME` measures one
@@ -38,10 +39,16 @@ def page(kept: dict) -> str:
     return "\n".join(parts)
 
 
-def readme(kept: dict, text: str) -> str:
+def summaries(kept: dict) -> dict[str, str]:
+    """What each block of the README says."""
     modules = [(importlib.import_module(name), *about_and_figures) for name, about_and_figures in kept.items()]
-    told = "\n".join(module.summary(figures).strip() + trial(about) + "\n" for module, about, figures in modules if hasattr(module, "summary"))
-    return BLOCK.sub(lambda block: block[1] + told + block[2], text)
+    return {block: text.strip() + trial(about) + "\n" for module, about, figures in modules if hasattr(module, "summaries")
+            for block, text in module.summaries(figures).items()}
+
+
+def readme(kept: dict, text: str) -> str:
+    said = summaries(kept)
+    return BLOCK.sub(lambda block: block[1] + said[block[2]] + block[3], text)
 
 
 def rendered(kept: dict) -> dict:

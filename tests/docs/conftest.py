@@ -78,6 +78,11 @@ def readme():
 
 
 @pytest.fixture(scope="session")
+def configuration():
+    return Document("docs/configuration.md")
+
+
+@pytest.fixture(scope="session")
 def program():
     subprocess.run(["cargo", "build", "--locked", "--quiet"], cwd=REPOSITORY, check=True)
     return REPOSITORY / "target/debug/elastic-ip"

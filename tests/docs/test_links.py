@@ -6,9 +6,11 @@ import pytest
 
 from documents import REPOSITORY, Document, quotes, rows
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/heartbeat.md", "docs/keepalived.md", "docs/migrating.md",
-             "docs/monit.md", "docs/pacemaker.md", "docs/performance.md", "docs/reliability.md",
-             "docs/troubleshooting.md", "SECURITY.md", "etc/ha.d/authkeys.md"]
+# What an administrator needs, and the package brings.
+PAGES = ["docs/configuration.md", "docs/heartbeat.md", "docs/installation.md", "docs/keepalived.md", "docs/migrating.md", "docs/monit.md",
+         "docs/network.md", "docs/pacemaker.md", "docs/troubleshooting.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES, "docs/architecture.md", "docs/performance.md", "docs/reliability.md",
+             "SECURITY.md", "etc/ha.d/authkeys.md"]
 
 
 def test_no_document_is_forgotten():
@@ -36,7 +38,7 @@ def test_a_dead_link_would_be_found():
     assert document.anchors() == {"one-two"}
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/configuration.md", "docs/installation.md"])
 def test_every_file_of_this_repository_that_a_document_names_exists(name):
     document = Document(name)
     commands = " ".join(block.text for block in document.blocks).split()
@@ -45,7 +47,7 @@ def test_every_file_of_this_repository_that_a_document_names_exists(name):
             assert (REPOSITORY / word).exists(), word
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/installation.md"])
 def test_every_target_of_make_that_a_document_names_exists(name):
     text = Document(name).text
     targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
@@ -53,10 +55,23 @@ def test_every_target_of_make_that_a_document_names_exists(name):
     assert named and named <= targets
 
 
-def test_an_example_that_the_readme_names_is_in_the_package(readme):
+def test_the_package_has_every_page_that_an_administrator_needs():
+    packaged = (REPOSITORY / "debian/docs").read_text().split()
+    assert {"README.md", *PAGES} == {name for name in packaged if name.endswith(".md")}
+
+
+def test_the_manual_page_needs_no_readme():
+    text = (REPOSITORY / "man/elastic-ip.8").read_text()
+    assert "README" not in text
+    installed = {name.rsplit("/", 1)[-1] for name in (REPOSITORY / "debian/docs").read_text().split()} | {"examples"}
+    named = set(re.findall(r"/usr/share/doc/elastic-ip/(\S+)", text))
+    assert named and named <= installed
+
+
+def test_an_example_that_the_page_on_configuration_names_is_in_the_package(configuration):
     packaged = {line.rsplit("/", 1)[-1] for line in (REPOSITORY / "debian/examples").read_text().split()}
     assert {"ha.cf", "haresources", "authkeys.md", "check_elastic_ip"} <= packaged
-    assert "check_elastic_ip" in quotes(readme.prose)
+    assert "check_elastic_ip" in quotes(configuration.prose)
 
 
 def test_the_version_is_the_same_everywhere(readme):

@@ -6,8 +6,9 @@ import pytest
 
 from documents import REPOSITORY
 
-DOCUMENTS = ["README.md", "man/elastic-ip.8", "etc/default/elastic-ip", "CHANGELOG.md", "docs/architecture.md", "docs/heartbeat.md",
-             "docs/keepalived.md", "docs/monit.md", "docs/pacemaker.md"]
+DOCUMENTS = ["README.md", "man/elastic-ip.8", "etc/default/elastic-ip", "CHANGELOG.md", "docs/architecture.md", "docs/configuration.md",
+             "docs/heartbeat.md", "docs/installation.md", "docs/keepalived.md", "docs/migrating.md", "docs/monit.md", "docs/network.md",
+             "docs/pacemaker.md"]
 NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 # Other words for AWS_REGION and AWS_PROFILE: the SDKs know both.
 SYNONYMS = {"AWS_DEFAULT_REGION", "AWS_DEFAULT_PROFILE"}
@@ -65,7 +66,7 @@ def test_each_line_of_the_shipped_configuration_may_be_uncommented(machine):
 def test_the_deadlines_are_the_programs(name, seconds):
     assert f'seconds("{name}", {seconds})' in read("src/config.rs")
     assert f"#{name}={seconds}\n" in read("etc/default/elastic-ip")
-    assert f"| `{name}` | {seconds} |" in read("README.md")
+    assert f"| `{name}` | {seconds} |" in read("docs/configuration.md")
     assert "Defaults: 120, 10 and 5" in read("man/elastic-ip.8")
 
 

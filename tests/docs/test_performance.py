@@ -15,6 +15,11 @@ def test_the_documents_show_the_figures_that_are_kept():
     assert {path: path.read_text() for path in rendered} == rendered
 
 
+def test_the_readme_has_each_figure_that_the_parts_have_for_it_once():
+    blocks = [block[2] for block in report.BLOCK.finditer(report.README.read_text())]
+    assert sorted(blocks) == sorted(report.summaries(report.measured()))
+
+
 def test_another_figure_makes_other_documents():
     kept = report.measured()
     for setting in kept["calls"][1]["settings"]:

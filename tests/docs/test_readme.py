@@ -1,4 +1,4 @@
-"""What the README shows and promises is so."""
+"""What the README and docs/configuration.md show and promise is so."""
 
 import json
 import re
@@ -34,6 +34,10 @@ def transcript(readme):
 def meanings(readme):
     """The table of status: what the last line is, and the exit code."""
     return [(quotes(row[0])[0], int(row[1])) for row in rows(readme.section("At three in the morning"))]
+
+
+def test_the_readme_is_a_front_page(readme):
+    assert readme.text.count("\n") <= 130
 
 
 def test_the_configuration_shown_is_accepted_and_moves_the_address(node):
@@ -86,17 +90,17 @@ def test_a_failed_stop_makes_status_unknown_until_a_start_succeeds(node):
     assert node(0).run("status").code == 0
 
 
-def test_the_policy_has_the_calls_that_the_program_makes_and_no_others(readme):
-    policy = json.loads(readme.only_block(language="json"))
+def test_the_policy_has_the_calls_that_the_program_makes_and_no_others(configuration):
+    policy = json.loads(configuration.only_block(language="json"))
     allowed = [action for statement in policy["Statement"] for action in statement["Action"]]
     made = re.findall(r'self\s*\.call\(\s*"(\w+)"', (REPOSITORY / "src/ec2.rs").read_text())
     assert len(made) == 3
     assert sorted(allowed) == sorted(f"ec2:{call}" for call in made)
 
 
-def test_the_secret_file_as_it_is_made_is_accepted(node, readme):
+def test_the_secret_file_as_it_is_made_is_accepted(node, configuration):
     machine = node()
-    commands = next(block.text for block in readme.blocks if "/root/.awssecret" in block.text).splitlines()
+    commands = next(block.text for block in configuration.blocks if "/root/.awssecret" in block.text).splitlines()
     path = machine.root / "root/.awssecret"
     path.unlink()
     made = commands[0].removeprefix("sudo ").replace("/root/.awssecret", str(path))

@@ -1,4 +1,4 @@
-"""The policies of the README and of `elastic-ip policy` are what the program needs: no less and no more.
+"""The policies of docs/configuration.md and of `elastic-ip policy` are what the program needs: no less and no more.
 
 moto runs in its IAM mode, in which it checks each request's signature and its user's policy.
 """
@@ -36,7 +36,7 @@ NOT_RELEASED = (f"elastic-ip remapper: Could not disown {ADDRESS}\n", 1)
 
 
 def policy() -> dict:
-    blocks = re.findall(r"^```json\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.S | re.M)
+    blocks = re.findall(r"^```json\n(.*?)^```", (REPOSITORY / "docs/configuration.md").read_text(), re.S | re.M)
     return json.loads(next(block for block in blocks if "ec2:AssociateAddress" in block))
 
 

@@ -497,10 +497,10 @@ fn the_policy_names_the_addresses_whose_ids_are_known_in_the_partition_of_the_re
 }
 
 #[test]
-fn the_policy_of_addresses_whose_ids_are_not_known_is_the_readmes() {
+fn the_policy_of_addresses_whose_ids_are_not_known_is_the_one_on_the_page_on_configuration() {
     let stage = Stage::new();
-    let readme = include_str!("../../README.md");
-    let shown = readme.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let page = include_str!("../../docs/configuration.md");
+    let shown = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let ended = stage.run(["policy"]);
     assert_eq!(json(&ended), serde_json::from_str::<Value>(shown).unwrap());
     assert_eq!(ended.code(), 0);

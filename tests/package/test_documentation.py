@@ -59,9 +59,9 @@ def test_the_man_page_names_each_action_and_configuration_name(manual):
     assert set(ACTIONS + NAMES) - words(manual) == set()
 
 
-def test_the_schema_of_the_json_is_where_the_readme_says(contents):
+def test_the_schema_of_the_json_is_where_the_page_on_configuration_says(contents):
     name = "usr/share/doc/elastic-ip/elastic-ip.schema.json"
-    assert f"/{name}" in (REPOSITORY / "README.md").read_text()
+    assert f"/{name}" in (REPOSITORY / "docs/configuration.md").read_text()
     assert (contents / name).read_bytes() == (REPOSITORY / "docs/elastic-ip.schema.json").read_bytes()
 
 

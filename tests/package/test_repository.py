@@ -1,6 +1,7 @@
 """What apt makes of the repository of `make apt-repo`, in a machine that knows no other."""
 
 import gzip
+import shutil
 import subprocess
 
 import pytest
@@ -34,24 +35,35 @@ def use(root, *debs):
     return folder
 
 
-def readme_commands():
-    """What the README has a person type on a node, up to the package itself."""
-    text = (REPOSITORY / "README.md").read_text().split("### 1. The package")[1]
+def commands_of(page, heading):
+    """What the page has a person type on a node below that heading: the commands with sudo, without their comments."""
+    text = (REPOSITORY / page).read_text().split(f"\n## {heading}\n")[1]
     block = text.split("```sh\n")[1].split("```")[0]
-    commands = [line.removeprefix("sudo ") for line in block.splitlines()]
-    return commands[: commands.index("apt install elastic-ip") + 1]
+    return [line.split("#")[0].strip().removeprefix("sudo ") for line in block.splitlines() if line.startswith("sudo ")]
+
+
+def do(root, commands):
+    for command in commands:
+        root.run("sh", "-c", f"{command} -y" if "apt install" in command else command)
 
 
 def version(root):
     return root.run("dpkg-query", "-W", "-f", "${Version}", "elastic-ip").stdout
 
 
-def test_the_readmes_commands_install_it(machine, deb):
+def test_the_commands_of_the_page_on_installation_install_it(machine, deb):
     publish(machine, deb)
-    commands = readme_commands()
-    assert len(commands) == 3
-    for command in commands:
-        machine.run("sh", "-c", f"{command} -y" if "apt install" in command else command)
+    *commands, manager = commands_of("docs/installation.md", "From an apt repository")
+    assert (len(commands), commands[-1], manager) == (3, "apt install elastic-ip", "apt install heartbeat")
+    do(machine, commands)
+    assert machine.run("dpkg", "--verify", "elastic-ip").stdout == ""
+
+
+def test_the_readmes_commands_install_it(machine, deb):
+    command, manager = commands_of("README.md", "Install")
+    assert (command, manager) == (f"apt install ./{deb.name}", "apt install heartbeat")
+    shutil.copyfile(deb, machine.path(f"/root/{deb.name}"))
+    do(machine, [f"cd /root && {command}"])
     assert machine.run("dpkg", "--verify", "elastic-ip").stdout == ""
 
 
