@@ -106,12 +106,15 @@ impl State {
             return if claims { Verdict::Old } else { Verdict::Known(Outcome::NotHeld) };
         }
         let latest = Latest { shown: shown.clone(), since: asked, acknowledged: false };
-        match &self.latest {
+        match &mut self.latest {
             None => self.latest = Some(latest),
+            // An association is the same as before. That nobody has it, or somebody by an association without an id, may be so once more.
+            Some(known) if known.shown == *shown && !shown.mine && shown.association.is_none() => known.since = known.since.max(asked),
             Some(known) if known.shown == *shown => {}
             // What is shown was so after the other became known, so that this is its successor.
             Some(known) if asked.since(known.since) >= LAG => {
-                self.end(known.shown.association.clone());
+                let ended = known.shown.association.clone();
+                self.end(ended);
                 self.latest = Some(latest);
             }
             Some(known) => match (known.shown.mine, shown.mine) {
@@ -334,6 +337,15 @@ mod tests {
         assert_eq!(judge(&mut state, 1071, MINE), Verdict::Old, "the other was seen later");
         assert_eq!(judge(&mut state, 1080, MINE), HELD, "somebody has given it back");
         assert_eq!(judge(&mut state, 1081, OTHER), Verdict::Old);
+    }
+
+    #[test]
+    fn an_address_that_is_nobodys_again_may_have_been_here_between() {
+        let mut state = State::default();
+        assert_eq!(nobody(&mut state, 1000), NOT_HELD);
+        assert_eq!(nobody(&mut state, 1060), NOT_HELD);
+        assert_eq!(judge(&mut state, 1061, MINE), Verdict::Old);
+        assert_eq!(judge(&mut state, 1120, MINE), HELD);
     }
 
     #[test]
