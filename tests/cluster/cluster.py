@@ -10,7 +10,7 @@ from pathlib import Path
 
 import base
 import ec2
-from node import GARBLED, Node, Status, run, wait_until
+from node import GARBLED, GUARD, Node, Status, run, wait_until
 
 MOUNT = base.STORE / "mnt"
 ADDRESS = "203.0.113.25"
@@ -65,6 +65,8 @@ class Configuration:
     timing: Timing = QUICK
     auto_failback: str = "on"
     haresources: str = "server1 elastic-ip"
+    # Whether Heartbeat runs follow-heartbeat.
+    guard: bool = False
     defaults: dict[str, str] = field(default_factory=dict)
     lateness: Lateness = Lateness()
 
@@ -155,7 +157,8 @@ class Cluster:
                 f"deadtime {timing.deadtime}\n"
                 f"{timing.more}"
                 + "".join(f"ucast eth0 {address}\n" for address in self.private.values())
-                + f"auto_failback {configuration.auto_failback}\n"),
+                + f"auto_failback {configuration.auto_failback}\n"
+                + (f"respawn root {GUARD}\n" if configuration.guard else "")),
             "etc/ha.d/haresources": configuration.haresources + "\n",
             "etc/default/elastic-ip": "".join(f"{name}={value}\n" for name, value in defaults.items()),
             "root/.awssecret": f"{ec2.ACCESS_KEY_ID}\n{ec2.SECRET_ACCESS_KEY}\n",

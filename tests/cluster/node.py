@@ -15,6 +15,7 @@ from base import REBOOT_LOG
 HERE = Path(__file__).resolve().parent
 METADATA = HERE.parent / "metadata" / "metadata.py"
 HEARTBEAT = "/usr/libexec/heartbeat/heartbeat"
+GUARD = "/usr/libexec/elastic-ip/follow-heartbeat"
 # What systemd gives heartbeat.service, and no more than that.
 ENVIRONMENT = {
     "HOME": "/root",
@@ -224,12 +225,15 @@ class Node:
         """As heartbeat.service does it: returns when the resources are given up."""
         self.run(HEARTBEAT, "-k", timeout=120)
         self.heartbeat.wait(60)
-        # The standby that comes 30 s after a failed start would wait for ever for a Heartbeat to hear it.
-        for pid, _, command in self.processes():
-            if "/heartbeat/hb_standby" in command:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not self.heartbeat_processes(), 30, f"heartbeat to end on {self.name}")
+
+        def ended() -> bool:
+            # The standby that comes 30 s after a failed start would wait for ever for a Heartbeat to hear it.
+            for pid, _, command in self.processes():
+                if "/heartbeat/hb_standby" in command:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            return not self.heartbeat_processes()
+        wait_until(ended, 40, f"heartbeat to end on {self.name}")
 
     def kill_heartbeat(self):
         """kill -9 for all of it at once, the processes that would notice and reboot included."""
@@ -266,6 +270,10 @@ class Node:
         # scripts keep their path.
         return [pid for pid, program, command in self.processes()
                 if "heartbeat" in program or "/heartbeat/" in command or "/etc/ha.d/" in command]
+
+    def guard_processes(self) -> list[int]:
+        """The pids, in this process's view, of what runs follow-heartbeat."""
+        return [pid for pid, _, command in self.processes() if GUARD in command]
 
     def agent_processes(self) -> list[int]:
         """The pids, in this process's view, of the calls of elastic-ip that are at work."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "libexec/follow-keepalived"
+LIBEXEC = Path(__file__).resolve().parents[2] / "libexec"
 FREE, PEERS, MINE, UNKNOWN, HANDED_OVER = "free", "peers", "mine", "unknown", "handed over"
 STATES = {FREE: ("not-held", None), PEERS: ("not-held", "i-0bbbbbbbbbbbbbbbb"), MINE: ("held", "i-0aaaaaaaaaaaaaaaa"),
           UNKNOWN: ("unknown", None), HANDED_OVER: ("handed-over", "i-0aaaaaaaaaaaaaaaa")}
@@ -24,16 +24,24 @@ esac
 """
 
 
+def changed(script: str, **variables) -> str:
+    """That script, with other values at the top."""
+    text = (LIBEXEC / script).read_text()
+    for name, value in variables.items():
+        line = next(line for line in text.splitlines() if line.startswith(f"{name}="))
+        text = text.replace(f"\n{line}\n", f"\n{name}={value}\n")
+    return text
+
+
 class Follower:
     """The script, whose pauses are shorter, in a folder of its own."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        script = SCRIPT.read_text()
-        for name, value in {"program": folder / "program", "pause": "1", "settled": "1"}.items():
-            line = next(line for line in script.splitlines() if line.startswith(f"{name}="))
-            script = script.replace(f"\n{line}\n", f"\n{name}={value}\n")
-        for name, text in {"follow": script, "program": PROGRAM, "logger": '#!/bin/sh\nshift 4\necho "$2" >>said\n'}.items():
+        script = changed("follow-keepalived", pause="1", settled="1")
+        common = changed("follow.bash", program=folder / "program")
+        for name, text in {"follow": script, "follow.bash": common, "program": PROGRAM,
+                           "logger": '#!/bin/sh\nshift 4\necho "$2" >>said\n'}.items():
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
         for name in ("calls", "said", "lingers"):
