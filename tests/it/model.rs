@@ -23,7 +23,7 @@ use elastic_ip::message::Message;
 use elastic_ip::retry::Retry;
 use elastic_ip::takeover::operation::{self, Act, Cloud, Operation, Pauses, Rules};
 use elastic_ip::takeover::state::LAG;
-use elastic_ip::takeover::{Outcome, operation::World as Surroundings};
+use elastic_ip::takeover::{Outcome, Permission, operation::World as Surroundings};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -65,10 +65,14 @@ enum Fate {
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// A process begins on a node, and makes its first call.
+    /// The cluster manager, or somebody else, runs the program on a node, and it makes its first call.
     Begin(usize, Act, Fate),
+    /// A node's guard looks, at a describe that shows what was so this many changes ago, and may begin a start of its own.
+    Look(usize, usize, Fate),
     /// A process learns what came of its last call, and makes the next one.
     Step(usize, Fate),
+    /// Somebody releases the address in the console.
+    Release,
     /// Time passes, in milliseconds.
     Pass(u64),
     /// A process goes on after it was stopped (SIGCONT).
@@ -128,7 +132,10 @@ impl ReferenceStateMachine for History {
             3 => time.prop_map(Event::Pass),
             1 => (node.clone(), act).prop_map(|(node, act)| Event::RunTwice(node, act)),
             1 => node.clone().prop_map(Event::Reboot),
+            1 => Just(Event::Release),
             1 => node.clone().prop_map(Event::FailToStop),
+            2 => (node.clone(), prop_oneof![1 => Just(0), 2 => late.clone()], fate.clone())
+                .prop_map(|(node, changes, fate)| Event::Look(node, changes, fate)),
             3 => (node, prop_oneof![1 => Just(0), 2 => late]).prop_map(|(node, changes)| Event::Ask(node, changes)),
         ];
         if shape.processes == 0 {
@@ -147,7 +154,7 @@ impl ReferenceStateMachine for History {
 
     fn apply(mut shape: Shape, event: &Event) -> Shape {
         // Processes keep their number after they have ended, so that shrinking leaves the others' numbers alone.
-        if matches!(event, Event::Begin(..)) {
+        if matches!(event, Event::Begin(..) | Event::Look(..)) {
             shape.processes += 1;
         }
         shape
@@ -157,10 +164,19 @@ impl ReferenceStateMachine for History {
         match event {
             Event::Step(process, _) | Event::Continue(process) | Event::Kill(process) => *process < shape.processes,
             Event::Begin(node, ..) | Event::RunTwice(node, _) | Event::Ask(node, _) => *node < shape.nodes,
-            Event::Reboot(node) | Event::FailToStop(node) => *node < shape.nodes,
+            Event::Look(node, ..) | Event::Reboot(node) | Event::FailToStop(node) => *node < shape.nodes,
+            Event::Release => !shape.hand_over,
             Event::Pass(_) => true,
         }
     }
+}
+
+/// Who runs a process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    Manager,
+    /// follow-heartbeat, which looks at the address between two calls of the manager's.
+    Guard,
 }
 
 /// What EC2 showed a process of the address.
@@ -174,6 +190,8 @@ struct Look {
 struct Process {
     node: usize,
     act: Act,
+    by: Caller,
+    permission: Permission,
     begun: Duration,
     fate: Option<Fate>,
     learns: Rc<Notify>,
@@ -187,6 +205,8 @@ struct Process {
     acknowledged: Option<usize>,
     task: Option<JoinHandle<()>>,
     outcome: Option<Result<Outcome, Message>>,
+    /// Whether a status found the address to be nobody's.
+    is_free: bool,
 }
 
 /// What a node's caller was told, as far as it binds later answers.
@@ -197,6 +217,10 @@ struct Node {
     told: usize,
     /// The version that an acknowledged start of this node made last, and no stop of it has ended since.
     held: Option<usize>,
+    /// What the manager has called last, but for a status.
+    called: Option<Act>,
+    /// Whether the node has had the address since then, as its guard knows.
+    had: bool,
 }
 
 struct World {
@@ -294,11 +318,22 @@ impl World {
         result
     }
 
-    fn associate(&mut self, number: usize, fate: Fate) -> Result<Option<AssociationId>, Error> {
+    fn associate(&mut self, number: usize, may_take: bool, fate: Fate) -> Result<Option<AssociationId>, Error> {
         self.changes_sent += usize::from(number >= self.from);
         self.check_takeover(number);
-        let (now, owner) = (self.now(), instance(self.processes[number].node).to_string());
-        let result = self.serve(fate, |world| Ok(world.account.associate(now, IP, &owner, None, true)));
+        let (now, node, before) = (self.now(), self.processes[number].node, self.owner());
+        let owner = instance(node).to_string();
+        let result = self.serve(fate, |world| Ok(world.account.associate(now, IP, &owner, None, may_take)));
+        // P15. Fails when `take` in src/takeover/operation/start.rs lets EC2 take the address from anybody, whatever the permission.
+        let is_taken = self.owner() != before && before.is_some();
+        let is_allowed = self.processes[number].permission == Permission::Anybody;
+        assert!(!is_taken || is_allowed, "a start that takes from nobody took the address from {before:?}");
+        // The guard's part of it, as `Stage::look` plays it.
+        let is_guards = self.processes[number].by == Caller::Guard;
+        assert!(!is_taken || !is_guards || !self.nodes[node].had, "node {node} has had the address, and its guard took it from {before:?}");
+        // Heartbeat's part of it, as `Stage::begin` plays it.
+        let is_overtaken = is_guards && self.nodes[node].called != Some(Act::Start);
+        assert!(!is_overtaken, "a start of the guard's goes on after a stop");
         let id = result?.map_err(refused)?;
         let is_it = |version: &account::Version| version.held.as_ref().is_some_and(|held| held.association == id);
         self.processes[number].acknowledged = self.account.history(IP).iter().position(is_it);
@@ -349,6 +384,7 @@ impl World {
                 assert!(own.is_some(), "a start is done ({outcome:?}) that EC2 never acknowledged");
                 self.nodes[node].held = own;
                 self.nodes[node].told = own.unwrap_or_default();
+                self.nodes[node].had |= self.nodes[node].called == Some(Act::Start);
             }
             (Act::Stop, _) => self.nodes[node].held = None,
             (Act::Status, Ok(Outcome::Held)) => {
@@ -426,8 +462,8 @@ impl Cloud for Ec2 {
         vec![self.call(World::describe).await]
     }
 
-    async fn associate(&self, _: &Name, _: &Destination, _: bool) -> Result<Response<Option<AssociationId>>, Error> {
-        let value = self.call(World::associate).await?;
+    async fn associate(&self, _: &Name, _: &Destination, may_take: bool) -> Result<Response<Option<AssociationId>>, Error> {
+        let value = self.call(|world, process, fate| world.associate(process, may_take, fate)).await?;
         Ok(Response { value, request: String::new() })
     }
 
@@ -452,10 +488,10 @@ impl elastic_ip::takeover::store::Store for StoreOf {
 
 /// One call of the program, as src/run.rs makes it.
 async fn run(world: Shared, number: usize) {
-    let (node, act, continued, epoch, hand_over) = {
+    let (node, act, permission, continued, epoch, hand_over) = {
         let world = world.borrow();
         let process = &world.processes[number];
-        (process.node, process.act, Arc::clone(&process.continued), world.epoch, world.hand_over)
+        (process.node, process.act, process.permission, Arc::clone(&process.continued), world.epoch, world.hand_over)
     };
     let clock = || Moment::from_millis(i64::try_from(epoch.elapsed().as_millis()).unwrap());
     let (limit, refusals) = match act {
@@ -465,11 +501,13 @@ async fn run(world: Shared, number: usize) {
     };
     let retry = Retry::until(Deadline::after(limit)).outlasting_refusals_for(refusals);
     let (cloud, store) = (Ec2 { world: Rc::clone(&world), process: number }, StoreOf(Rc::clone(&world), node));
-    let rules = Rules { release_on_stop: !hand_over, ..Rules::default() };
+    let rules = Rules { release_on_stop: !hand_over, permission, ..Rules::default() };
     let targets = [target()];
     let pauses = Pauses::new(continued);
     let surroundings = Surroundings { cloud: &cloud, store: &store, retry: &retry, clock: &clock, begun: clock(), pauses };
-    let outcome = Operation::new(act, &targets, rules, surroundings).run(&targets[0]).await;
+    let operation = Operation::new(act, &targets, rules, surroundings);
+    let outcome = operation.run(&targets[0]).await;
+    world.borrow_mut().processes[number].is_free = operation.owner(&targets[0]).is_none();
     let outcome = match outcome {
         Err(why) if act == Act::Stop => operation::end_failed_stop(&store, &targets[0], rules, why, clock()),
         outcome => outcome,
@@ -530,13 +568,53 @@ impl Stage {
         }
     }
 
+    /// As heartbeat-call does it: a start or a stop ends the guard's start first.
     fn begin(&self, node: usize, act: Act, fate: Fate) -> usize {
+        if act != Act::Status {
+            let mut world = self.world.borrow_mut();
+            for number in 0..world.processes.len() {
+                if world.processes[number].node == node && world.processes[number].by == Caller::Guard {
+                    world.kill(number);
+                }
+            }
+            world.nodes[node].called = Some(act);
+            world.nodes[node].had = false;
+        }
+        self.spawn(node, act, Caller::Manager, Permission::Anybody, fate)
+    }
+
+    /// As follow-heartbeat does it, while its node is to hold the address. The number is that of the status, or of the start.
+    fn look(&self, node: usize, changes: usize, fate: Fate) -> usize {
+        let status = self.spawn(node, Act::Status, Caller::Guard, Permission::Anybody, Fate::Late(changes));
+        let outcome = self.carry_on(status, Fate::Late(changes));
+        let permission = {
+            let mut world = self.world.borrow_mut();
+            let is_at_work = |process: &Process| process.node == node && process.act == Act::Start && process.outcome.is_none();
+            if world.nodes[node].called != Some(Act::Start) || world.processes.iter().any(is_at_work) {
+                return status;
+            }
+            match (outcome, world.processes[status].is_free, world.nodes[node].had) {
+                (Ok(Outcome::Held), ..) => {
+                    world.nodes[node].had = true;
+                    return status;
+                }
+                (Ok(Outcome::NotHeld), true, true) => Permission::NobodyAsked,
+                (Ok(Outcome::NotHeld), _, false) => Permission::Anybody,
+                _ => return status,
+            }
+        };
+        self.spawn(node, Act::Start, Caller::Guard, permission, fate)
+    }
+
+    fn spawn(&self, node: usize, act: Act, by: Caller, permission: Permission, fate: Fate) -> usize {
         let number = {
             let mut world = self.world.borrow_mut();
             let begun = self.time.block_on(async { world.now() });
             world.processes.push(Process {
                 node,
                 act,
+                by,
+                permission,
                 begun,
                 fate: Some(fate),
                 learns: Rc::default(),
@@ -548,6 +626,7 @@ impl Stage {
                 acknowledged: None,
                 task: None,
                 outcome: None,
+                is_free: false,
             });
             world.processes.len() - 1
         };
@@ -594,6 +673,11 @@ impl Stage {
     /// The same, with each call meeting this.
     fn run_meeting(&self, node: usize, act: Act, fate: Fate) -> Result<Outcome, Message> {
         let number = self.begin(node, act, fate);
+        self.carry_on(number, fate)
+    }
+
+    /// To the end of a process, with each call meeting this.
+    fn carry_on(&self, number: usize, fate: Fate) -> Result<Outcome, Message> {
         for _ in 0..200 {
             if self.is_over(number) {
                 return self.world.borrow().processes[number].outcome.clone().unwrap();
@@ -601,7 +685,7 @@ impl Stage {
             self.step(number, fate);
             self.pass(Duration::from_millis(100));
         }
-        panic!("{act:?} does not come to an end");
+        panic!("{:?} does not come to an end", self.world.borrow().processes[number].act);
     }
 
     fn run_twice(&self, node: usize, act: Act) {
@@ -668,8 +752,20 @@ impl StateMachineTest for Nodes {
                 let number = stage.begin(node, act, fate);
                 stage.named.push(number);
             }
+            Event::Look(node, changes, fate) => {
+                let number = stage.look(node, changes, fate);
+                stage.named.push(number);
+            }
             Event::Step(name, fate) => stage.step(stage.named[name], fate),
             Event::Pass(millis) => stage.pass(Duration::from_millis(millis)),
+            Event::Release => {
+                let mut world = stage.world.borrow_mut();
+                let now = stage.time.block_on(async { world.now() });
+                let held = world.account.history(IP)[world.present()].held.clone();
+                if let Some(held) = held {
+                    world.account.disassociate(now, &held.association).unwrap();
+                }
+            }
             Event::Continue(name) => {
                 let number = stage.named[name];
                 let mut world = stage.world.borrow_mut();
