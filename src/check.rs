@@ -13,7 +13,7 @@ use futures::future::{join, join3};
 use ring::digest;
 
 use crate::cli::Question;
-use crate::cluster::{self, Manager};
+use crate::cluster::{self, Guard, Manager};
 use crate::config::{self, Config, Origins};
 use crate::credentials::{self, Found};
 use crate::deadline::Deadline;
@@ -100,7 +100,9 @@ pub fn run(question: &Question) -> Check {
             facts.extend(state(&config));
         }
     }
-    facts.push(manager(&cluster::find(root)));
+    let managers = cluster::find(root);
+    facts.push(manager(&managers));
+    facts.extend(cluster::guard(root, &managers).map(guard));
     facts.extend(fingerprint.as_ref().map(|hash| Fact::ok("fingerprint", &format!("{hash}: the same on both nodes, if all is well"))));
     Check { facts, fingerprint }
 }
@@ -282,6 +284,30 @@ fn manager(found: &[Manager]) -> Fact {
             "manager",
             &format!("{} does not name elastic-ip", shown(&all)),
             "nobody starts the address when a node fails; add the resource",
+        ),
+    }
+}
+
+fn guard(found: Result<Guard, Message>) -> Fact {
+    let found = match found {
+        Ok(found) => found,
+        Err(line) => return Fact::message("guard", Verdict::Warn, line),
+    };
+    let file = found.file.display();
+    match (found.is_configured, found.is_alive) {
+        (true, true) => Fact::ok("guard", "follow-heartbeat runs"),
+        (true, false) => Fact::warn(
+            "guard",
+            &format!("{file} names follow-heartbeat, and it does not run"),
+            "start heartbeat; where it runs already, restart it",
+        ),
+        (false, true) => {
+            Fact::warn("guard", &format!("follow-heartbeat runs, and {file} does not name it"), "add it again, or restart heartbeat")
+        }
+        (false, false) => Fact::warn(
+            "guard",
+            &format!("{file} does not name follow-heartbeat, and Heartbeat does not look again at what it has started"),
+            "add \"respawn root /usr/libexec/elastic-ip/follow-heartbeat\" to it on both nodes, and restart heartbeat",
         ),
     }
 }

@@ -1,5 +1,6 @@
 //! The cluster managers that are configured on this machine, and which of them moves the address.
 
+mod guard;
 mod haresources;
 mod keepalived;
 
@@ -12,9 +13,13 @@ use crate::config::below;
 use crate::escape::printable;
 use crate::file;
 use crate::message::Message;
+pub use guard::Guard;
 
 /// The resource's name, in each manager's configuration.
 const RESOURCE: &str = "elastic-ip";
+
+/// The manager that looks at no address between two failovers.
+const HEARTBEAT: &str = "Heartbeat";
 
 /// A cluster's configuration grows with its resources and nodes.
 const LIMIT: u64 = 4 * 1024 * 1024;
@@ -37,7 +42,7 @@ type Reads = fn(root: &Path, file: &Path) -> Result<bool, file::Error>;
 #[must_use]
 pub fn find(root: &Path) -> Vec<Manager> {
     let managers: [(&str, &str, Reads); 3] = [
-        ("Heartbeat", "/etc/ha.d/haresources", |_, file| Ok(haresources::names_it(&lenient(file)?))),
+        (HEARTBEAT, "/etc/ha.d/haresources", |_, file| Ok(haresources::names_it(&lenient(file)?))),
         ("Pacemaker", "/var/lib/pacemaker/cib/cib.xml", |_, file| {
             let text = file::read_up_to(LIMIT, file)?.text;
             is_in_cib(&text).map_err(|what| file::Error::Unfit(what.at(file.display())))
@@ -54,6 +59,17 @@ pub fn find(root: &Path) -> Vec<Manager> {
         Some(Manager { name, file, moves_it })
     };
     managers.into_iter().filter_map(read).collect()
+}
+
+/// The guard of a Heartbeat that moves the address. The error is one line.
+#[must_use]
+pub fn guard(root: &Path, managers: &[Manager]) -> Option<Result<Guard, Message>> {
+    managers.iter().find(|manager| manager.name == HEARTBEAT && manager.moves_it == Ok(true))?;
+    match guard::find(root) {
+        Ok(guard) => Some(Ok(guard)),
+        Err(file::Error::Missing) => None,
+        Err(file::Error::Denied(line) | file::Error::Unfit(line)) => Some(Err(line)),
+    }
 }
 
 /// The text of a file whose reader takes any bytes: a comment may be in whatever encoding its author had.

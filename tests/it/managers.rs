@@ -1,7 +1,10 @@
 //! Whether a cluster manager moves the address, as `check` reads the manager's own files.
 #![allow(clippy::unwrap_used, reason = "a table that cannot be read is a failed test")]
 
+use std::fs::File;
 use std::os::unix::fs::symlink;
+
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::stage::{Call, Stage, each_at_once};
 
@@ -119,4 +122,52 @@ fn includes_without_end_have_one() {
     assert!(line.starts_with("warn") && line.contains("includes more than 256 files; "), "{line}");
     stage.write(KEEPALIVED, "include {a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}.conf\n");
     assert!(manager(&stage).contains("includes more than 256 files; "));
+}
+
+/// What `check` says of the guard, if anything.
+fn guard(stage: &Stage) -> Option<String> {
+    let ended = stage.run(["check"]);
+    ended.stdout.lines().find(|line| line.get(6..11) == Some("guard")).map(|line| line.replace(&stage.root().display().to_string(), ""))
+}
+
+#[test]
+fn a_guard_beside_heartbeat_is_told_when_it_is_not_configured_or_does_not_run() {
+    const RESPAWN: &str = "node server1 server2\nrespawn root /usr/libexec/elastic-ip/follow-heartbeat\n";
+    let missing = "warn  guard                          /etc/ha.d/ha.cf does not name follow-heartbeat, and Heartbeat does not look again at \
+                   what it has started; add \"respawn root /usr/libexec/elastic-ip/follow-heartbeat\" to it on both nodes, and restart heartbeat";
+    let cases: &[(&str, bool, &str)] = &[
+        ("node server1 server2\n", false, missing),
+        ("#respawn root /usr/libexec/elastic-ip/follow-heartbeat\n", false, missing),
+        (
+            RESPAWN,
+            false,
+            "warn  guard                          /etc/ha.d/ha.cf names follow-heartbeat, and it does not run; start heartbeat; where it \
+             runs already, restart it",
+        ),
+        (RESPAWN, true, "ok    guard                          follow-heartbeat runs"),
+        (
+            "node server1 server2\n",
+            true,
+            "warn  guard                          follow-heartbeat runs, and /etc/ha.d/ha.cf does not name it; add it again, or restart \
+             heartbeat",
+        ),
+    ];
+    each_at_once(cases, |(configuration, is_alive, expected)| {
+        let stage = Stage::new();
+        stage.write(HARESOURCES, "server1 elastic-ip\n");
+        stage.write("etc/ha.d/ha.cf", configuration);
+        // As one that has been killed leaves it.
+        stage.write("run/elastic-ip/guard/lock", "");
+        let file = File::open(stage.path("run/elastic-ip/guard/lock")).unwrap();
+        let _lock = is_alive.then(|| Flock::lock(file, FlockArg::LockExclusive).unwrap());
+        assert_eq!(guard(&stage).as_deref(), Some(*expected));
+    });
+}
+
+#[test]
+fn no_guard_is_asked_for_where_heartbeat_does_not_move_the_address() {
+    let stage = Stage::new();
+    stage.write("etc/ha.d/ha.cf", "node server1 server2\n");
+    stage.write(HARESOURCES, "server1 apache\n");
+    assert_eq!(guard(&stage), None);
 }
