@@ -1,9 +1,12 @@
 //! The interfaces that matter for an address, and no others; and what an address displaces there.
 #![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
+use std::thread;
+use std::time::Duration;
+
 use wiremock::ResponseTemplate;
 
-use crate::stage::{ETH0, ETH1, Fault, IP, ME, Metadata, PEER, Stage, allocation, each_at_once};
+use crate::stage::{ETH0, ETH1, Fault, IP, ME, Metadata, PEER, Stage, Wire, allocation, each_at_once};
 
 const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
 const PRIMARY: &str = "0e:49:61:0f:c3:11";
@@ -109,6 +112,15 @@ fn tell_of_another(metadata: &Metadata, mac: &str, private: &str) {
     metadata.tell(&format!("network/interfaces/macs/{mac}/ipv4-associations/{OTHER}"), private);
 }
 
+/// EC2 answers after the metadata service, also where tests keep the machine busy.
+fn slow(stage: &Stage) -> Wire {
+    stage.configure("START_TIMEOUT=30");
+    stage.cut_in(|_| {
+        thread::sleep(Duration::from_secs(1));
+        Fault::None
+    })
+}
+
 #[test]
 fn an_elastic_ip_that_has_to_give_way_is_told() {
     let cases = [
@@ -126,8 +138,7 @@ fn an_elastic_ip_that_has_to_give_way_is_told() {
         let check = stage.run([word.as_str(), "check"]);
         let warned = check.stdout.contains(&format!("a start takes the place of {OTHER} ({})", allocation(OTHER)));
         assert_eq!(warned, *is_displaced, "{word}: {check:?}");
-        // The metadata service answers before EC2 does.
-        let _wire = stage.cut_in(|_| Fault::Delay);
+        let _wire = slow(&stage);
         let start = stage.run([word.as_str(), "start"]);
         start.says(ASSOCIATED, 0);
         let told = start.stderr.contains(&format!("it took the place of {OTHER}, which {ME} has no more"));
@@ -151,7 +162,7 @@ fn the_address_itself_is_not_told_as_displaced() {
     metadata.tell(&format!("network/interfaces/macs/{PRIMARY}/ipv4-associations/"), IP);
     metadata.tell(&format!("network/interfaces/macs/{PRIMARY}/ipv4-associations/{IP}"), "10.0.0.4");
     stage.ec2.give_at(IP, ETH0, "10.0.0.4");
-    let _wire = stage.cut_in(|_| Fault::Delay);
+    let _wire = slow(&stage);
     for action in ["check", "start"] {
         let ended = stage.run([action]);
         assert!(!ended.stdout.contains("takes the place") && !ended.stderr.contains("took the place"), "{ended:?}");
