@@ -6,7 +6,7 @@
 //! of a heading away (`[ default ]` is not `[default]`), take a line without a `=` for a key, and a value's further line that
 //! begins with `[` for a heading. None of that can be set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::message::Message;
 use configparser::ini::{Ini, IniDefault};
@@ -25,6 +25,7 @@ const DEFAULTS: &str = "DEFAULT";
 pub fn parse(text: &str) -> Result<Sections, Message> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut sections = Sections::new();
+    let mut names = HashSet::new();
     let mut key: Option<String> = None;
     let mut indent = 0;
     for (number, line) in (1..).zip(text.split('\n')) {
@@ -54,15 +55,14 @@ pub fn parse(text: &str) -> Result<Sections, Message> {
         }
         indent = depth;
         if let Some(name) = heading(content) {
-            let known = sections.iter().position(|(other, _)| other == name);
-            match known {
+            if names.insert(name) {
+                sections.push((name.to_owned(), Values::new()));
+            } else if name != DEFAULTS {
+                return Err(at("a section of this name is there already", "put both into one"));
+            } else if let Some(index) = sections.iter().position(|(other, _)| other == name) {
                 // A later part of it goes on where the earlier one ended.
-                Some(index) if name == DEFAULTS => {
-                    let defaults = sections.remove(index);
-                    sections.push(defaults);
-                }
-                Some(_) => return Err(at("a section of this name is there already", "put both into one")),
-                None => sections.push((name.to_owned(), Values::new())),
+                let defaults = sections.remove(index);
+                sections.push(defaults);
             }
             key = None;
             continue;
