@@ -246,7 +246,7 @@ fn all_unknown(config: &Config, me: Option<InstanceId>, why: &Message) -> Done {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{Ipv4Addr, TcpListener};
 
     use crate::cli::{self, Call};
     use crate::ec2::{Address, Error, Kind, Response, Tie};
@@ -301,17 +301,67 @@ mod tests {
         invocation
     }
 
-    /// How long a start goes on that meets this, in seconds.
-    async fn start_lasts(address: &str, cloud: &Faulty) -> u64 {
-        let invocation = invocation(&["--root", "/nonexistent", address, "start"]);
+    /// An EC2 that acknowledges what it is asked for, and whose describes do not show it.
+    struct Behind;
+
+    impl Cloud for Behind {
+        async fn destination(&self, _: &Target) -> Result<Destination, instance::Error> {
+            Ok(Destination { instance: "i-0aaaaaaaaaaaaaaaa".parse().unwrap(), interface: None, private: None })
+        }
+
+        async fn primary(&self) -> Result<Option<InterfaceId>, instance::Error> {
+            Ok(None)
+        }
+
+        async fn describe(&self, targets: &[Target]) -> Vec<Result<Address, Error>> {
+            let address =
+                Address { public: Ipv4Addr::new(203, 0, 113, 25), allocation: Some("eipalloc-1".parse().unwrap()), association: None };
+            vec![Ok(address); targets.len()]
+        }
+
+        async fn associate(&self, _: &Name, _: &Destination, _: bool) -> Result<Response<Option<AssociationId>>, Error> {
+            Ok(Response { value: Some("eipassoc-1".parse().unwrap()), request: String::new() })
+        }
+
+        async fn disassociate(&self, _: &Tie) -> Result<Response<()>, Error> {
+            Ok(Response { value: (), request: String::new() })
+        }
+    }
+
+    /// Whether a start is done that meets this, and how long it goes on, in seconds.
+    async fn start(address: &str, allowed: Option<u64>, cloud: &impl Cloud) -> (bool, u64) {
+        let mut invocation = invocation(&["--root", "/nonexistent", address, "start"]);
+        invocation.limit = allowed.map(Duration::from_secs);
         let config = load(&invocation, &|_| None).unwrap();
         let store = Folder::new("/nonexistent".into());
         let (_, retry) = patience(&invocation, &config, &store);
         let begun = tokio::time::Instant::now();
         let world = World { cloud, store: &store, retry: &retry, clock: &clock::now, begun: clock::now(), pauses: Pauses::default() };
         let operation = Operation::new(Act::Start, &config.targets, rules(&invocation, &config), world);
-        assert!(operation.run(&config.targets[0]).await.is_err());
-        begun.elapsed().as_secs()
+        let is_done = operation.run(&config.targets[0]).await.is_ok();
+        (is_done, begun.elapsed().as_secs())
+    }
+
+    /// How long a start goes on that fails of this, in seconds.
+    async fn start_lasts(address: &str, cloud: &Faulty) -> u64 {
+        let (is_done, lasted) = start(address, None, cloud).await;
+        assert!(!is_done);
+        lasted
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ocf_start_waits_ten_seconds_for_ec2_to_catch_up() {
+        let (is_done, lasted) = start("203.0.113.25", Some(57), &Behind).await;
+        assert!(is_done && (5..=10).contains(&lasted), "{is_done}, {lasted} s");
+        let (is_done, lasted) = start("203.0.113.25", None, &Behind).await;
+        assert!(is_done && lasted == 0, "another start: {is_done}, {lasted} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ocf_start_gives_a_refusal_ten_seconds_for_another_node_may_do_better() {
+        let refusing = Faulty { kind: Kind::NotYet("UnauthorizedOperation".to_owned()), after: Duration::ZERO, knows_itself: true };
+        let (is_done, lasted) = start("203.0.113.25", Some(47), &refusing).await;
+        assert!(!is_done && (5..=10).contains(&lasted), "{is_done}, {lasted} s");
     }
 
     #[tokio::test(start_paused = true)]

@@ -100,15 +100,6 @@ fn an_ocf_start_that_ec2_acknowledged_is_done_though_no_describe_shows_it_yet() 
 }
 
 #[test]
-fn an_ocf_start_waits_ten_seconds_for_ec2_to_catch_up() {
-    let stage = Late::By(LONG).of(Stage::with_the_address_at_the_peer());
-    let started = stage.operate("start", &[("OCF_RESKEY_CRM_meta_timeout", "60000")]);
-    assert_eq!(started.code(), 0, "{started:?}");
-    let waited = started.elapsed.as_secs_f64();
-    assert!((5.0..12.0).contains(&waited), "{started:?}");
-}
-
-#[test]
 fn a_status_after_a_start_waits_for_ec2_to_catch_up() {
     each_at_once(&CATCHING_UP, |late| {
         let stage = late.of(Stage::with_the_address_at_the_peer());

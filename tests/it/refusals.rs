@@ -15,7 +15,7 @@ const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n
 const UNKNOWN: &str = "unknown\n";
 
 /// For how long something is refused.
-const WHILE: Duration = Duration::from_millis(1500);
+const WHILE: Duration = Duration::from_millis(800);
 /// What a call takes at the most that does not wait, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -125,12 +125,11 @@ fn a_start_whose_limit_comes_before_the_end_of_a_refusal_says_what_was_refused()
 }
 
 #[test]
-fn an_ocf_start_gives_a_refusal_ten_seconds_for_another_node_may_do_better() {
+fn an_ocf_start_that_is_refused_until_its_end_tells_pacemaker_of_what() {
     let (stage, _metadata) = stage();
     stage.ec2.answer("AssociateAddress", Answer::error(403, "UnauthorizedOperation"));
-    let ended = stage.operate("start", &[("OCF_RESKEY_CRM_meta_timeout", "50000")]);
+    let ended = stage.operate("start", &[("OCF_RESKEY_CRM_meta_timeout", "5000")]);
     assert_eq!(ended.code(), 1, "{ended:?}");
-    assert!((6.0..13.0).contains(&ended.elapsed.as_secs_f64()), "{ended:?}");
     let reason = ended.stderr.lines().find_map(|line| line.strip_prefix("ocf-exit-reason:")).unwrap();
     assert!(reason.contains("UnauthorizedOperation"), "{ended:?}");
 }
@@ -301,7 +300,7 @@ fn a_start_whose_role_gets_new_keys_meanwhile_goes_on_with_these() {
 #[test]
 fn a_start_whose_keys_in_a_file_are_replaced_meanwhile_goes_on_with_these() {
     let (stage, _metadata) = stage();
-    stage.ec2.refuse_for("", 401, "AuthFailure", WHILE);
+    stage.ec2.refuse_for("", 401, "AuthFailure", 2 * WHILE);
     let running = stage.call(["start"]).spawn();
     stage::wait_for("the first request", || !stage.ec2.actions().is_empty());
     stage.write_secret(AWSSECRET, format!("AKIDNEW\n{SECRET}\n"));
