@@ -302,7 +302,7 @@ fn a_role_whose_keys_are_not_to_be_had_is_told() {
         let (stage, metadata) = Stage::without_keys();
         metadata.tell("iam/security-credentials/", role);
         metadata.tell(&format!("iam/security-credentials/{role}"), json);
-        let ended = stage.run(["status"]);
+        let ended = stage.call(["status"]).env("STATUS_TIMEOUT", "1").run();
         ended.says(UNKNOWN, 4);
         ended.tells(&[told]);
         assert_eq!(stage.ec2.actions(), [""; 0]);

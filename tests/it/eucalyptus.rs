@@ -82,7 +82,7 @@ fn without_reassociation_a_held_address_is_left_where_it_is() {
 #[test]
 fn an_address_that_the_cloud_passes_over_is_unknown() {
     let stage = cloud();
-    stage.configure("START_TIMEOUT=1");
+    stage.configure("START_TIMEOUT=1\nSTATUS_TIMEOUT=1");
     stage.run(["198.51.100.7", "status"]).says("unknown\n", 4);
     stage.run(["198.51.100.7", "start"]).says(&format!("elastic-ip remapper: Could not map IP 198.51.100.7 to {ME}\n"), 1);
     assert_eq!(stage.ec2.changes(), [""; 0]);

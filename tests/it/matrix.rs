@@ -31,7 +31,9 @@ const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\
 const UNKNOWN: &str = "unknown\n";
 
 /// The deadline of every action, in seconds, where it is to be reached.
-const SHORT: f64 = 0.4;
+const SHORT: f64 = 0.2;
+/// … where it is to be reached after an answer has come.
+const SHORT_AFTER_AN_ANSWER: f64 = 0.5;
 /// … and where the action is to be done: as long as a busy machine needs.
 const AMPLE: f64 = 30.0;
 
@@ -385,7 +387,13 @@ fn check(row: &Row) {
         if fails && row.side != Side::Ec2 && action == "status" && owner == PEER {
             continue;
         }
-        let limit = if fails || stdout == NO_KEYS { SHORT } else { AMPLE };
+        let limit = if changes == AGAIN || stdout == NO_KEYS {
+            SHORT_AFTER_AN_ANSWER
+        } else if fails {
+            SHORT
+        } else {
+            AMPLE
+        };
         let case = format!("{:?}: {}: {action} with {owner}", row.side, row.name);
         // A machine that is too busy is not late three times.
         let in_time = |ended: &Ended| ended.elapsed <= Duration::from_secs_f64(limit + 1.0);

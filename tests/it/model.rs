@@ -795,7 +795,7 @@ impl StateMachineTest for Nodes {
 }
 
 prop_state_machine! {
-    #![proptest_config(Config { cases: Config::default().cases.max(1000), failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn every_history_keeps_the_address_with_one_rightful_owner(sequential 1..120 => Nodes);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xml::reader::{EventReader, XmlEvent};
 
-use crate::stage::{self, Call, Ended, Fault, IP, LAG, ME, NOBODY, PEER, Stage};
+use crate::stage::{self, Call, Ended, Fault, IP, LAG, ME, NOBODY, PEER, Stage, each_at_once, folder};
 
 /// What a recurring operation brings.
 const REPEATED: &[(&str, &str)] = &[("OCF_RESKEY_CRM_meta_interval", "10000"), ("OCF_RESKEY_CRM_meta_timeout", "20000")];
@@ -149,7 +149,8 @@ fn a_failed_stop_is_cleaned_up_by_the_next() {
 
 #[test]
 fn an_operation_ends_before_pacemaker_ends_it() {
-    for (timeout, operation) in [(3000, "start"), (4500, "stop"), (4500, "monitor"), (6000, "start")] {
+    let cases = [(3000, "start"), (4500, "stop"), (4500, "monitor"), (6000, "start")];
+    each_at_once(&cases, |&(timeout, operation)| {
         let stage = Stage::with_the_address_at_the_peer();
         stage.configure("START_TIMEOUT=60\nSTOP_TIMEOUT=60\nSTATUS_TIMEOUT=60");
         stage.cut_in(|_| Fault::Silence);
@@ -157,7 +158,7 @@ fn an_operation_ends_before_pacemaker_ends_it() {
         let ended = stage.operate(operation, &[("OCF_RESKEY_CRM_meta_timeout", &variable)]);
         assert_ne!(ended.code(), SUCCESS);
         assert!(ended.elapsed < Duration::from_millis(timeout), "{ended:?}");
-    }
+    });
 }
 
 #[test]
@@ -260,7 +261,7 @@ type Described = BTreeMap<String, BTreeMap<String, String>>;
 /// The parameters and the actions of the meta-data, read as XML.
 #[allow(clippy::unwrap_used, reason = "meta-data that cannot be read is a failed test")]
 fn described() -> (Described, Described) {
-    let ended = Call::of_agent(tempfile::tempdir().unwrap().path(), "meta-data", &[]).run();
+    let ended = Call::of_agent(folder().path(), "meta-data", &[]).run();
     assert_eq!((ended.code(), ended.stderr.as_str()), (SUCCESS, ""));
     let (mut parameters, mut actions, mut inside, mut element) = (Described::new(), Described::new(), None, String::new());
     for event in EventReader::new(ended.stdout.as_bytes()) {

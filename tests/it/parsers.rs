@@ -17,6 +17,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::properties::{self, IP, ME, text_of};
+use crate::stage::folder;
 
 /// One byte string for each property, whatever it takes.
 type Property = fn(&[u8]) -> bool;
@@ -427,7 +428,7 @@ fn assignment() -> impl Strategy<Value = String> {
 /// What dash makes of `NO_PROXY` after it has sourced each file, or `None` where it stops before the file's end.
 fn sourced_by_dash(contents: &[String]) -> Vec<Option<String>> {
     const SCRIPT: &str = "for number in $(seq $1); do (. ./$number 2>/dev/null; printf '%s' \"$NO_PROXY\" >$number.out); done";
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     for (number, content) in (1..).zip(contents) {
         fs::write(folder.path().join(format!("{number}")), content).unwrap();
     }

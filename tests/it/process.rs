@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
-use crate::stage::{Fault, KEY_ID, ME, Metadata, SECRET, Stage, Wire, wait_for};
+use crate::stage::{Fault, KEY_ID, ME, Metadata, SECRET, Stage, Wire, folder, wait_for};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_elastic-ip");
 /// Debian's user nobody.
@@ -46,9 +46,11 @@ impl Waiting {
 
     /// Run by somebody who is not root.
     fn by_a_user() -> Self {
+        // The user has to reach the program, and who copies it may find it busy.
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let program = folder.path().join("elastic-ip");
         Self::of(|stage| {
-            // The user has to reach the program.
-            let program = stage.path("elastic-ip");
             fs::hard_link(PROGRAM, &program).or_else(|_| fs::copy(PROGRAM, &program).map(drop)).unwrap();
             stage.set_mode("", 0o755);
             by_a_user(program.to_str().unwrap())
@@ -126,7 +128,7 @@ const SPAWNING: &str = "trace=execve,execveat,?fork,?vfork,clone,clone3";
 
 /// The calls of these that a command makes, beginning with its own execve.
 fn spawned(command: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let trace = folder.path().join("trace");
     let mut strace = Command::new("/usr/bin/strace");
     strace.args(["-f", "-qq", "-e", "signal=none", "-e", SPAWNING, "-o"]).arg(&trace).args(command);

@@ -53,11 +53,11 @@ fn numbers(text: &str) -> impl Iterator<Item = usize> {
 fn a_row_of_equal_failures_is_told_by_its_first_and_by_how_many_there_were() {
     let error = |status, code| Answer::error(status, code);
     let cases = [
-        ("status", "STATUS_TIMEOUT=4", error(500, "InternalError"), 4),
-        ("stop", "STOP_TIMEOUT=4", error(503, "Unavailable"), 1),
-        ("start", "START_TIMEOUT=4", error(500, "InternalError"), 1),
-        ("start", "START_TIMEOUT=4", error(503, "RequestLimitExceeded"), 1),
-        ("start", "START_TIMEOUT=6", error(401, "AuthFailure"), 1),
+        ("status", "STATUS_TIMEOUT=2", error(500, "InternalError"), 4),
+        ("stop", "STOP_TIMEOUT=2", error(503, "Unavailable"), 1),
+        ("start", "START_TIMEOUT=2", error(500, "InternalError"), 1),
+        ("start", "START_TIMEOUT=2", error(503, "RequestLimitExceeded"), 1),
+        ("start", "START_TIMEOUT=3", error(401, "AuthFailure"), 1),
     ];
     each_at_once(&cases, |(action, limit, answer, code)| {
         let stage = Stage::new();

@@ -13,10 +13,11 @@ thread_local! {
     static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
 }
 
-/// A file of this thread's own with this content.
+/// A file of this thread's own with this content, in memory where there is a place for it.
 pub fn file(name: &str, content: &[u8]) -> PathBuf {
     FOLDER.with_borrow_mut(|folder| {
-        let path = folder.get_or_insert_with(|| tempfile::tempdir().unwrap()).path().join(name);
+        let new = || tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let path = folder.get_or_insert_with(new).path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
         path

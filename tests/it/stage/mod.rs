@@ -53,6 +53,11 @@ pub const STATE: &str = "run/elastic-ip/203.0.113.25.json";
 /// As long as EC2's describes may lag behind its changes.
 pub const LAG: Duration = Duration::from_secs(60);
 
+/// A folder in memory, where there is one: on a disk, making its files takes longer than the calls that read them.
+pub fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A section of `~/.aws/credentials` with keys.
 pub fn profile(name: &str, id: &str) -> String {
     format!("[{name}]\naws_access_key_id = {id}\naws_secret_access_key = {SECRET}\n")
@@ -67,7 +72,7 @@ pub struct Stage {
 impl Stage {
     pub fn new() -> Self {
         let ec2 = Ec2::start();
-        let stage = Self { root: tempfile::tempdir().unwrap(), ec2 };
+        let stage = Self { root: folder(), ec2 };
         stage.write(
             CONFIG,
             format!(
@@ -238,14 +243,16 @@ impl Stage {
     }
 }
 
-/// As many children at a time as two busy cores serve in good time.
-static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(8), Condvar::new());
+/// As many cases at a time as two busy cores serve in good time.
+const CASES: usize = 16;
+
+static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(CASES), Condvar::new());
 
 /// Runs a test's cases at the same time: most of their time is waiting. A panic names its case.
 pub fn each_at_once<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..cases.len().min(8) {
+        for _ in 0..cases.len().min(CASES) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let _place = Place::take();
@@ -256,7 +263,7 @@ pub fn each_at_once<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
     });
 }
 
-/// One of the places that all tests of a file share.
+/// One of the places that all tests share.
 struct Place;
 
 impl Place {

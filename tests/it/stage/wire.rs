@@ -34,6 +34,8 @@ pub enum Fault {
     FloodOfHeaders,
     /// The answer comes a little late.
     Delay,
+    /// The answer comes after whatever else is answered at once, on a busy machine as well.
+    LongDelay,
     /// What comes is not HTTP.
     Garbage,
     /// The answer calls itself an image.
@@ -44,6 +46,7 @@ pub enum Fault {
 
 const FLOOD: usize = 100_000_000;
 const DELAY: Duration = Duration::from_millis(100);
+const LONG_DELAY: Duration = Duration::from_secs(1);
 
 /// A listener that carries each request on to the server.
 pub struct Wire {
@@ -138,8 +141,8 @@ fn carry(
                     client.write_all(&header)?;
                 }
             }
-            Fault::Delay => {
-                thread::sleep(DELAY);
+            Fault::Delay | Fault::LongDelay => {
+                thread::sleep(if fault == Fault::Delay { DELAY } else { LONG_DELAY });
                 client.write_all(&answer)?;
             }
             Fault::OtherType => client.write_all(&with_headers(&answer, b"content-type: image/png\r\n"))?,
