@@ -13,12 +13,7 @@ test: setup check deb
 
 # The quick part: no root, no cluster.
 check:
-	cargo fmt --check
-	cargo clippy --all-targets --locked --quiet -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
-	cargo test --locked --quiet --lib --test it
-	cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
-	tests/scripts
+	tests/check
 
 # Measures calls, zones, failovers and builds, and writes docs/performance.md. Needs root and a quiet machine.
 bench: setup deb
