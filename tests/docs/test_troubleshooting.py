@@ -171,14 +171,14 @@ def is_made_of_literals(quote, texts):
 @pytest.fixture(scope="module")
 def everything_said(run_mistakes, run_against_ec2):
     init_script = (REPOSITORY / "debian/elastic-ip.init").read_text().replace("$program", "/usr/sbin/elastic-ip")
-    return [line for lines in run_mistakes.values() for line in lines] + run_against_ec2 + init_script.splitlines() + beside_keepalived()
+    return [line for lines in run_mistakes.values() for line in lines] + run_against_ec2 + init_script.splitlines() + beside_managers()
 
 
-def beside_keepalived() -> list[str]:
-    """What `follow-keepalived` says, with the shell's variables as gaps."""
-    script = (REPOSITORY / "libexec/follow-keepalived").read_text()
-    said = re.findall(r'(?:say|taken=|echo) ?"(\$address: |follow-keepalived: )([^"]{20,})"', script)
-    return [re.sub(r"\$\w+", GAP, text) for _, text in said]
+def beside_managers() -> list[str]:
+    """What the followers of cluster managers say, with the shell's variables as gaps."""
+    scripts = "".join(path.read_text() for path in (REPOSITORY / "libexec").glob("follow*"))
+    said = re.findall(r'(?:say|echo) "(?:\$address: |follow-\w+: )?([^"]{20,})"', scripts)
+    return [re.sub(r"\$\(\(.*?\)\)|\$\w+", GAP, text) for text in said if " " in text]
 
 
 def test_every_message_in_the_troubleshooting_is_one_that_the_program_can_say(troubleshooting, everything_said):
@@ -197,10 +197,10 @@ def test_every_complaint_of_a_mistaken_call_is_in_the_troubleshooting(troublesho
     assert missing == {}
 
 
-def test_every_message_of_follow_keepalived_is_in_the_troubleshooting(troubleshooting):
-    quoted = messages(troubleshooting)
-    assert len(beside_keepalived()) == 3
-    assert [text for text in beside_keepalived() if text not in quoted] == []
+def test_every_message_of_the_followers_is_in_the_troubleshooting(troubleshooting):
+    quoted = [quote.strip(f"{GAP}, ") for quote in messages(troubleshooting)]
+    assert len(beside_managers()) == 7
+    assert [text for text in beside_managers() if text.strip(f"{GAP}, ") not in quoted] == []
 
 
 def test_every_line_of_a_call_that_reaches_ec2_is_in_the_troubleshooting(troubleshooting, run_against_ec2):
