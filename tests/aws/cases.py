@@ -100,7 +100,7 @@ class Maker:
             # Who names a profile has put keys into it.
             keys = 78 if holds_keys else 25
             if holds_keys and self.wanted(case) and self.wanted(case) in heading:
-                keys = 98
+                keys = 99
             lines += [heading, *self.body(holds_keys, keys), *([""] if self.chance(50) else [])]
         if self.chance(3):
             lines.insert(0, self.of("# settings", "; settings", "", "region = eu-west-1", "  ", "aws_access_key_id"))
@@ -179,7 +179,7 @@ class Maker:
         for name in ("aws_session_token", "aws_security_token"):
             if self.chance(18):
                 lines.append(self.line(name, "" if self.chance(6) else f"token{name[4:7]}{number}=="))
-        if self.chance(1):
+        if self.chance(0.5):
             lines[self.of(0, 1)] = self.of("# a key", self.line(self.of("aws_access_key_id", "aws_secret_access_key"), ""))
         if self.chance(0.3):
             # What somebody may write round a key, or into it.
