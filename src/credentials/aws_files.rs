@@ -12,7 +12,7 @@ use crate::message::Message;
 type ByName = HashMap<String, Values>;
 
 /// The tools that write a profile for each account and role of an organization write large files.
-const LIMIT: u64 = 1024 * 1024;
+const LIMIT: u64 = 256 * 1024;
 
 /// One of the two files.
 struct Part {

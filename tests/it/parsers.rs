@@ -476,7 +476,7 @@ fn what_is_taken_of_the_fuzzed_configuration_files_a_shell_reads_the_same() {
 
 #[test]
 fn the_largest_inputs_are_read_in_time() {
-    // A file ends at 64 KiB and an answer at 256 KiB; what is larger is refused unread.
+    // A file ends at 64 KiB, one in ~/.aws and an answer at 256 KiB; what is larger is refused unread.
     let file = |part: &str| part.repeat(65_536 / part.len()).into_bytes();
     let answer = |part: &str| {
         let fields = part.repeat(260_000 / part.len());
