@@ -1,6 +1,6 @@
 """What it takes to build: the release from nothing, and the daily check after a change.
 
-    building.py
+    building.py [daily]     daily: measures the check anew, and keeps what was measured of the rest
 """
 
 import json
@@ -10,12 +10,13 @@ import resource
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from calls import table
-from record import REPOSITORY, Record, output
+from record import QUIET, REPOSITORY, Record, load, output
 
 CLEAN = REPOSITORY / "target/bench/clean"
 CHANGED = REPOSITORY / "src/takeover.rs"
@@ -76,14 +77,23 @@ def twice() -> list[str]:
     return sorted({line.removesuffix(" (*)") for line in lines if line})
 
 
-def measure():
+def measure(part: str | None = None):
     record = Record("building")
-    record.save({"clean": from_nothing(), "daily": daily(), "twice": twice()})
+    kept = load("building") if part == "daily" else None
+    check = {"about": record.about.copy(), **daily()}
+    if kept is None:
+        record.save({"clean": from_nothing(), "daily": check, "twice": twice()})
+        return
+    about, figures = kept
+    record.about, record.began = about, time.monotonic() - about["seconds"]
+    record.save({**figures, "daily": check})
 
 
 def section(figures: dict) -> str:
     clean, rounds, parts = figures["clean"], figures["daily"]["rounds"], figures["daily"]["parts"]
     whole, used = median(rounds, "seconds"), median(rounds, "cpu")
+    about = figures["daily"]["about"]
+    trial = "" if about["load"] <= QUIET else f" **The machine had other work to do, {about['load']:.0%} of its time before the first round.**"
     least, most = (limit(each["seconds"] for each in rounds) for limit in (min, max))
     return f"""## Building
 
@@ -93,7 +103,8 @@ def section(figures: dict) -> str:
 
 The program's own unit is the link-time optimisation over all crates, which leaves out nearly all of rusoto_ec2, OpenSSL, hyper 0.14 and h2.
 
-After a change to one file of `src`, `make check` takes {whole:.1f} s ({least:.1f} to {most:.1f} in {len(rounds)} rounds); {GOAL} s were aimed at. In that time it
+After a change to one file of `src`, `make check` takes {whole:.1f} s ({least:.1f} to {most:.1f} in {len(rounds)} rounds on {about["date"]}, at
+commit {about["commit"]}); {GOAL} s were aimed at.{trial} In that time it
 uses {used:.0f} s of CPU, of {os.cpu_count()} processors. The tests wait for servers and deadlines, some dozens of them at a time, and what they compute is
 mostly the start of the program, which they call some 4,000 times. Clippy, the documentation and the scripts take their turn beside the
 tests, when these leave a processor free. The parts:
@@ -106,4 +117,4 @@ gets no new versions; syn is at work in building only; of getrandom, ring has th
 
 
 if __name__ == "__main__":
-    measure()
+    measure(*sys.argv[1:])
