@@ -157,7 +157,7 @@ class Chaos:
         try:
             # Whatever becomes of the step, its faults are undone.
             with contextlib.ExitStack() as self.undo:
-                FAULTS[fault].method(self)
+                self.bring(FAULTS[fault])
             self.settle()
             self.audit(begun, FAULTS[fault])
         except (Violation, TimeoutError, RuntimeError, AssertionError) as failure:
@@ -169,6 +169,9 @@ class Chaos:
         else:
             self.write_down(begun)
             self.say(str(self.now))
+
+    def bring(self, fault: "Fault"):
+        fault.method(self)
 
     def write_down(self, begun: float):
         step, cluster = self.now, self.cluster
@@ -544,17 +547,21 @@ class Chaos:
     def holds(self, name: str) -> bool:
         return self.books(name) in HOLDS[name]
 
-    def settle(self):
-        """Starts again what does not run, and waits until nothing moves any more and all is as it
-        should be. What is missing then is for the audit to name."""
-        cluster = self.cluster
-        for node in cluster.nodes.values():
+    def revive(self):
+        """Starts again what does not run."""
+        for node in self.cluster.nodes.values():
             if not node.is_up():
                 node.boot()
             # One that is just being started is not seen among the processes yet.
             starting = node.heartbeat is not None and node.heartbeat.poll() is None
             if not starting and not node.heartbeat_processes():
                 node.start_heartbeat()
+
+    def settle(self):
+        """Starts again what does not run, and waits until nothing moves any more and all is as it
+        should be. What is missing then is for the audit to name."""
+        cluster = self.cluster
+        self.revive()
         last = time.monotonic()
 
         def at_rest() -> bool:
@@ -562,13 +569,17 @@ class Chaos:
             if any(node.moves_resources() or node.agent_processes() for node in cluster.nodes.values()) \
                     or self.disorder():
                 last = time.monotonic()
-            partitioned = any(MISSED[0] in line for node in cluster.nodes.values() for line in node.log())
-            return time.monotonic() - last > (CALM_AFTER_PARTITION if partitioned else CALM)
+            return time.monotonic() - last > self.calm()
         try:
             self.wait_for(at_rest, PATIENCE, "the cluster to settle")
         except TimeoutError:
             why = self.disorder() or "something moves on"
             raise Violation(f"not settled after {PATIENCE} s: {why}") from None
+
+    def calm(self) -> float:
+        """How long nothing may move until nothing will."""
+        partitioned = any(MISSED[0] in line for node in self.cluster.nodes.values() for line in node.log())
+        return CALM_AFTER_PARTITION if partitioned else CALM
 
     def disorder(self) -> str:
         """What is not as it should be, in Heartbeat's books first because they are cheap to ask."""

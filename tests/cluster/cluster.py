@@ -67,6 +67,8 @@ class Configuration:
     haresources: str = "server1 elastic-ip"
     # Whether Heartbeat runs follow-heartbeat.
     guard: bool = False
+    # Whether a Heartbeat that has garbled its start is started again.
+    restarts_garbled: bool = True
     defaults: dict[str, str] = field(default_factory=dict)
     lateness: Lateness = Lateness()
 
@@ -79,6 +81,7 @@ class Cluster:
         self.tag = f"c{number}"
         self.nodes: dict[str, Node] = {}
         self.garbled = 0
+        self.restarts_garbled = True
         self.closing = contextlib.ExitStack()
         try:
             self.build(number)
@@ -182,6 +185,7 @@ class Cluster:
             node.boot()
         self.configure(configuration)
         self.garbled = 0
+        self.restarts_garbled = configuration.restarts_garbled
 
     def start(self, *names: str):
         """Starts Heartbeat, on both nodes unless some are named."""
@@ -203,7 +207,7 @@ class Cluster:
     def restart_where_garbled(self):
         """Starts Heartbeat again where it garbled its own start."""
         for node in self.nodes.values():
-            if node.is_up() and node.is_garbled():
+            if self.restarts_garbled and node.is_up() and node.is_garbled():
                 self.garbled += 1
                 assert self.garbled <= MOST_GARBLED_STARTS, "heartbeat garbles every start"
                 print(f"heartbeat garbled its start on {node.name}: starting it again", flush=True)

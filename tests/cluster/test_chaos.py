@@ -3,6 +3,7 @@
 import base
 import pytest
 from chaos import FAULTS, Chaos, draw, summary
+from unattended import LIMIT, Unattended
 
 # Of different configurations: RELEASE_ON_STOP=yes with a failback, and no without one.
 SEEDS = [48, 35]
@@ -19,3 +20,14 @@ def test_one_node_has_the_address_after_whatever_happened(machines, record_prope
 
 def test_the_seeds_bring_every_fault():
     assert {fault for seed in SEEDS for fault in draw(seed, STEPS)} == set(FAULTS)
+
+
+def test_an_address_with_a_guard_is_served_again_after_whatever_happened_without_help(machines, record_property):
+    # It brings a start that fails for good.
+    chaos = Unattended(machines, 400)
+    chaos.run(draw(400, STEPS))
+    record_property("figure", chaos.summary())
+    assert [step for step in chaos.steps if step.violation] == []
+    assert len(chaos.served) == STEPS
+    unserved = [str(step) for step, seconds in zip(chaos.steps, chaos.served) if seconds is None and not step.mended]
+    assert unserved == [], f"not served within {LIMIT} s, and not by Heartbeat's fault"
