@@ -6,7 +6,7 @@
 program=/usr/sbin/elastic-ip
 
 free='' # whether the last look found an address that is nobody's
-told='' # who else has which address, as the log has it
+reported='' # who else has which address, as the log has it
 
 # `bound PROGRAM [ARGUMENT…]`: the program in place of this subshell, for as long as the script lives:
 # however that ends, by SIGKILL too, the kernel ends the program, so that it never takes the address
@@ -18,10 +18,10 @@ bound() {
 }
 
 # `judge WHY DOCUMENT`: what a status that says `stopped` means on a node that has had the addresses, and
-# should have them because of WHY. Says so, and sets `free` or `told`.
+# should have them because of WHY. Says so, and sets `free` or `reported`.
 judge() {
-    local address state holder before=$told
-    told=''
+    local address state holder before=$reported
+    reported=''
     while read -r address state holder; do
         case "$state $holder" in
             'not-held null')
@@ -29,7 +29,7 @@ judge() {
                 say "$address: $1, and nobody has it any more; starting it"
                 ;;
             'not-held '*)
-                told+="$address $holder "
+                reported+="$address $holder "
                 # Once, until that changes.
                 [[ $before == *"$address $holder "* ]] ||
                     say "$address: $1, but $holder has it, and it is left there; run elastic-ip start to move it here"

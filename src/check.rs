@@ -41,7 +41,7 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(3);
 /// More than this, in seconds, is worth setting the clock: EC2 refuses from five minutes on.
 const CLOCK_TOLERANCE: i64 = 30;
 
-const MEND: &str = "mend what is marked fail first";
+const FAILURES_FIRST: &str = "correct what is marked fail first";
 
 /// All facts.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ fn rules(config: &Config) -> Fact {
 
 /// Everything that takes the network, with the region, which is needed for more.
 async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionName>) {
-    // What fails now is told, rather than tried until it works.
+    // What fails now is reported, rather than tried until it works.
     let session = match Session::new(config.clone(), &question.root, Deadline::after(METADATA_LIMIT)) {
         Ok(session) => session,
         Err(error) => return (vec![Fact::message("instance", Verdict::Fail, error)], None),
@@ -146,7 +146,7 @@ async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionN
     let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
     let region = region.ok().map(|(region, _)| region);
     let Some(region) = region else {
-        facts.push(Fact::warn("api", "not asked, for the region is not known", MEND));
+        facts.push(Fact::warn("api", "not asked, for the region is not known", FAILURES_FIRST));
         return (facts, None);
     };
     let endpoint = match Endpoint::new(&region, config) {
@@ -161,14 +161,14 @@ async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionN
     let limits = Limits { connect: CONNECT_LIMIT, attempt: ATTEMPT_LIMIT, deadline: Deadline::after(LIMIT) };
     match keys.map(|_| session.ec2(&endpoint, limits)) {
         Ok(Ok(ec2)) => {
-            let (reached, told) = join(reach, addresses::ask(&ec2, config, me.ok().as_ref(), &session.interfaces)).await;
+            let (reached, asked) = join(reach, addresses::ask(&ec2, config, me.ok().as_ref(), &session.interfaces)).await;
             facts.extend(reachability(&reached));
-            facts.extend(told);
+            facts.extend(asked);
         }
         Ok(Err(error)) => facts.push(Fact::message("api", Verdict::Fail, error)),
         Err(_) => {
             facts.extend(reachability(&reach.await));
-            facts.push(Fact::warn("address", "not asked for, without credentials", MEND));
+            facts.push(Fact::warn("address", "not asked for, without credentials", FAILURES_FIRST));
         }
     }
     (facts, Some(region))
@@ -266,16 +266,18 @@ fn state(config: &Config) -> Vec<Fact> {
 }
 
 fn manager(found: &[Manager]) -> Fact {
-    let told: Vec<&Manager> = found.iter().filter(|manager| manager.moves_it == Ok(true)).collect();
+    let naming: Vec<&Manager> = found.iter().filter(|manager| manager.moves_it == Ok(true)).collect();
     let shown = |managers: &[&Manager]| {
         let each = managers.iter().map(|manager| format!("{} ({})", manager.name, manager.file.display()));
         each.collect::<Vec<_>>().join(" and ")
     };
     let unread = found.iter().find_map(|manager| manager.moves_it.as_ref().err());
     let all: Vec<&Manager> = found.iter().collect();
-    match (told.as_slice(), unread) {
-        ([_], _) => Fact::ok("manager", &format!("{} names elastic-ip", shown(&told))),
-        ([_, _, ..], _) => Fact::warn("manager", &format!("{} name elastic-ip", shown(&told)), "leave it to one of them: two would fight"),
+    match (naming.as_slice(), unread) {
+        ([_], _) => Fact::ok("manager", &format!("{} names elastic-ip", shown(&naming))),
+        ([_, _, ..], _) => {
+            Fact::warn("manager", &format!("{} name elastic-ip", shown(&naming)), "leave it to one of them: two would fight")
+        }
         ([], Some(line)) => Fact::message("manager", Verdict::Warn, line.clone()),
         ([], None) if found.is_empty() => {
             Fact::warn("manager", "no cluster manager is configured here", "nobody starts the address when a node fails; set one up")

@@ -125,7 +125,7 @@ pub struct Error {
     /// What kind of failure.
     pub kind: Kind,
     message: Message,
-    /// The request's id, where EC2 has told it.
+    /// The request's id, where EC2 has given it.
     request: String,
     /// The deadline left it less than its full time, in which there was no answer.
     is_cut_short: bool,
@@ -271,7 +271,7 @@ impl Ec2 {
         let (by_address, by_id) = join(self.describe_like(&by_address), self.describe_like(&by_id)).await;
         let (mut by_address, mut by_id) = (by_address.into_iter(), by_id.into_iter());
         let take = |target: &Target| if matches!(target.name, Name::Address(_)) { by_address.next() } else { by_id.next() };
-        targets.iter().map(take).map(|told| told.unwrap_or_else(|| Err(Error::malformed("it is short")))).collect()
+        targets.iter().map(take).map(|answer| answer.unwrap_or_else(|| Err(Error::malformed("it is short")))).collect()
     }
 
     /// `targets` are all named in the same way.
@@ -280,7 +280,7 @@ impl Ec2 {
             return Vec::new();
         }
         match self.describe_together(targets).await {
-            Ok(told) => told,
+            Ok(addresses) => addresses,
             Err(Error { kind: Kind::Refused(_) | Kind::NotYet(_), .. }) if targets.len() > 1 => {
                 join_all(targets.iter().map(async |target| self.describe_together(&[target]).await?.swap_remove(0))).await
             }
@@ -300,7 +300,7 @@ impl Ec2 {
         Ok(targets.iter().map(|target| find(&items, &target.name)).collect())
     }
 
-    /// Puts an address where it belongs, in one step, from whomever has it if `reassociate`. `None` is told where associations
+    /// Puts an address where it belongs, in one step, from whomever has it if `reassociate`. `None` is given where associations
     /// have no ids.
     pub async fn associate(
         &self,
@@ -407,18 +407,18 @@ fn id<T: FromStr<Err: fmt::Display>>(text: Option<String>) -> Result<Option<T>, 
 
 /// The one item of a list that tells of this address.
 fn find(items: &[rusoto_ec2::Address], asked: &Name) -> Result<Address, Error> {
-    let told = |item: &rusoto_ec2::Address| match asked {
+    let name = |item: &rusoto_ec2::Address| match asked {
         Name::Address(_) => item.public_ip.clone().unwrap_or_default(),
         Name::Allocation(_) => item.allocation_id.clone().unwrap_or_default(),
     };
     let mut found = items.iter().filter(|item| match asked {
-        Name::Address(address) => told(item).parse() == Ok(*address),
-        Name::Allocation(id) => told(item) == id.to_string(),
+        Name::Address(address) => name(item).parse() == Ok(*address),
+        Name::Allocation(id) => name(item) == id.to_string(),
     });
     if let (Some(item), None) = (found.next(), found.next()) {
         return read(item, asked);
     }
-    let all = items.iter().map(told).collect::<Vec<_>>().join(", ");
+    let all = items.iter().map(name).collect::<Vec<_>>().join(", ");
     Err(Error::malformed(format!("it tells of {:?} where {asked} was asked for", printable(&all))))
 }
 

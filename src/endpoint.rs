@@ -53,7 +53,7 @@ impl Endpoint {
         Ok(Self { region: region.to_string(), url, authorities, proxy: config.proxy.clone(), no_proxy: config.no_proxy.clone() })
     }
 
-    /// The endpoint as rusoto is told of it. Its own list of regions is of 2022.
+    /// The endpoint as rusoto wants it. Its own list of regions is of 2022.
     #[must_use]
     pub fn region(&self) -> Region {
         Region::Custom { name: self.region.clone(), endpoint: self.url.clone() }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// The largest file that [`read`] reads, in bytes.
 pub const LIMIT: u64 = 64 * 1024;
 
-/// A file's text, with what the open handle told of it.
+/// A file's text, with what the open handle says of it.
 pub struct TextFile {
     /// The whole text, which may be a secret: it is wiped from the memory at the end.
     pub text: Zeroizing<String>,
@@ -27,7 +27,7 @@ impl TextFile {
         let shown = self.path.display();
         let (owner, caller) = (self.about.uid(), geteuid().as_raw());
         if owner != 0 && owner != caller {
-            // Nobody is told to take it away from its owner, whose file it may well be: sudo can leave HOME as it is.
+            // Nobody is advised to take it away from its owner, whose file it may well be: sudo can leave HOME as it is.
             let own = if caller == 0 { "root's own file, below /root" } else { "a file of your own" };
             return Err(Unsafe::Foreign(Message::new(
                 format!("{shown} belongs to user id {owner} and is not taken for user id {caller}"),

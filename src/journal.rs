@@ -1,4 +1,4 @@
-//! What is told beside stdout: one line each, on stderr and in syslog.
+//! What is said beside stdout: one line each, on stderr and in syslog.
 
 use std::env;
 use std::io::{self, Write};

@@ -21,7 +21,7 @@ pub enum StatusCode {
     Running = 0,
     /// Some address is not this instance's.
     Stopped = 3,
-    /// It cannot be told.
+    /// It is not known.
     Unknown = 4,
 }
 

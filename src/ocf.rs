@@ -35,7 +35,7 @@ const PARAMETERS: [(&str, &str); 5] = [
 pub enum Code {
     /// It is done; for a monitor: every address is this instance's.
     Success = 0,
-    /// It could not be done, or cannot be told.
+    /// It could not be done, or is not known.
     Failed = 1,
     /// The call itself is wrong.
     BadArguments = 2,
@@ -49,7 +49,7 @@ pub enum Code {
     NotConfigured = 6,
     /// Some address is not this instance's, or this node claims it no more.
     NotRunning = 7,
-    /// Nothing is known to have changed, but it cannot be told any more: Pacemaker shows that, and leaves the resource alone.
+    /// Nothing is known to have changed, but it cannot be known at the moment: Pacemaker shows that, and leaves the resource alone.
     Degraded = 190,
 }
 
@@ -86,7 +86,7 @@ impl Operation {
 
 /// A call that has nothing to do with any address: what it prints, or why it cannot be understood.
 enum Without {
-    Told(String),
+    Text(String),
     Wrong(Code, Message),
 }
 
@@ -102,7 +102,7 @@ pub fn is_agent(program: Option<&OsString>) -> bool {
 pub fn run(arguments: Vec<OsString>, environment: Environment) -> Report {
     let (operation, invocation) = match parse(arguments, environment) {
         Ok(understood) => understood,
-        Err(Without::Told(stdout)) => return Report::new(stdout, vec![], Code::Success),
+        Err(Without::Text(stdout)) => return Report::new(stdout, vec![], Code::Success),
         Err(Without::Wrong(code, line)) => return Report::new(String::new(), vec![line], code),
     };
     if operation == (Operation::Validate { deep: false }) {
@@ -136,14 +136,14 @@ fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Oper
         // The parameters are read afresh at each call.
         "reload-agent" => Operation::Validate { deep: false },
         "validate-all" => Operation::Validate { deep: environment("OCF_CHECK_LEVEL").is_some_and(|level| level.trim() == "10") },
-        "meta-data" => return Err(Without::Told(metadata())),
-        "usage" | "help" | "--help" => return Err(Without::Told(format!("{USAGE}; see elastic-ip(8)\n"))),
+        "meta-data" => return Err(Without::Text(metadata())),
+        "usage" | "help" | "--help" => return Err(Without::Text(format!("{USAGE}; see elastic-ip(8)\n"))),
         other => return Err(Without::Wrong(Code::Unimplemented, Message::new(format!("{other:?} is not an action of this agent"), USAGE))),
     };
     let word = if operation.action() == Action::Status { OsStr::new("status") } else { &word };
     arguments.push(word.to_owned());
     let call = cli::parse(arguments).map_err(|misuse| match misuse {
-        Misuse::Asked(text) => Without::Told(text),
+        Misuse::Asked(text) => Without::Text(text),
         Misuse::BadArguments(line) | Misuse::BadStatusArguments { line, .. } | Misuse::UnknownAction(line) => {
             Without::Wrong(Code::BadArguments, line)
         }

@@ -49,7 +49,7 @@ fn calm() -> impl Iterator<Item = Duration> {
 ///
 /// Nobody tells how many nodes wait for the same peer, nor how many calls it takes. Waits that are a fixed share of the time passed
 /// fit any number of nodes; as the power of less than one makes the share fall, the last node does not oversleep the end of a long
-/// siege by much, while a short one is not flooded. The factor, the power, the bounds of the jitter and the pauses of [`Retry::soon`] were chosen by
+/// overload by much, while a short one is not prolonged. The factor, the power, the bounds of the jitter and the pauses of [`Retry::soon`] were chosen by
 /// `bench/zone.rs`.
 fn throttled_wait(passed: Duration) -> Duration {
     Duration::from_secs_f64((0.7 * passed.as_secs_f64().powf(0.75)).max(1.0))
@@ -430,11 +430,11 @@ mod tests {
                 self.1
             }
         }
-        for (first, told) in [(Cut("fault", false), "fault"), (Cut("first", true), "first")] {
+        for (first, expected) in [(Cut("fault", false), "fault"), (Cut("first", true), "first")] {
             let mut first = Some(first);
             let retry = Retry::until(Deadline::after(Duration::from_secs(5)));
             let result: Result<(), _> = retry.run("call", async || Err(first.take().unwrap_or(Cut("cut short", true)))).await;
-            assert_eq!(result.err().map(|error| error.0), Some(told));
+            assert_eq!(result.err().map(|error| error.0), Some(expected));
         }
     }
 

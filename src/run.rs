@@ -45,7 +45,7 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 pub struct Done {
     /// This instance, where that is known.
     pub me: Option<InstanceId>,
-    /// Each address, with what became of it or the reason why that cannot be told, in one line.
+    /// Each address, with what became of it or the reason why that is not known, in one line.
     pub outcomes: Vec<(Target, Result<Outcome, Message>)>,
     /// Who has each address, where a status has found somebody to have it.
     pub owners: Vec<Option<Owner>>,
@@ -86,7 +86,7 @@ pub fn run(invocation: &Invocation) -> Result<Done, SetupError> {
 fn end_stop(invocation: &Invocation, config: &Config, done: Result<Done, SetupError>) -> Result<Done, SetupError> {
     let store = Folder::new(config.state_dir.clone());
     let mut rules = rules(invocation, config);
-    // Who ends a stop by a signal is told that it failed.
+    // Who ends a stop by a signal learns that it failed.
     rules.release_on_stop |= done.as_ref().is_ok_and(|done| done.interrupted);
     let settle = |target: &Target, why: Message| end_failed_stop(&store, target, rules, why, clock::now());
     match done {

@@ -165,7 +165,7 @@ impl Takeover {
         }
     }
 
-    /// EC2 has told who has the address. If that is known to be old, it does not tell who had it when the takeover began.
+    /// EC2 has said who has the address. If that is known to be old, it does not say who had it when the takeover began.
     pub fn described(&mut self, address: Address, is_old: bool) {
         if !is_old {
             self.first.get_or_insert_with(|| address.clone());
@@ -173,7 +173,7 @@ impl Takeover {
         self.view = View::Described(address);
     }
 
-    /// Time has passed since EC2 told who has the address, or since the caller decided, in which a peer may have taken it.
+    /// Time has passed since EC2 said who has the address, or since the caller decided, in which a peer may have taken it.
     pub fn invalidate(&mut self) {
         self.view = View::Stale;
     }

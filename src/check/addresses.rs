@@ -2,7 +2,7 @@
 
 use futures::future::{join, join_all};
 
-use super::{Fact, MEND, Verdict, permissions};
+use super::{FAILURES_FIRST, Fact, Verdict, permissions};
 use crate::config::Config;
 use crate::ec2::{Address, Ec2, Error, Owner};
 use crate::ids::{Destination, InstanceId, Name, Target};
@@ -103,7 +103,7 @@ fn independence(
         );
     }
     if me.is_none() || described.iter().any(Result::is_err) {
-        return Fact::warn("route", "not known, for it is not known who has the address", MEND);
+        return Fact::warn("route", "not known, for it is not known who has the address", FAILURES_FIRST);
     }
     Fact::ok("route", "EC2 is reached without the address")
 }

@@ -2,7 +2,7 @@
 
 use futures::future::{join, join_all};
 
-use super::{Fact, MEND, Verdict};
+use super::{FAILURES_FIRST, Fact, Verdict};
 use crate::config::Config;
 use crate::ec2::{Address, Ec2, Error};
 use crate::ids::{Destination, Target};
@@ -44,7 +44,7 @@ pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(
 }
 
 fn untried(name: &'static str) -> Fact {
-    Fact::warn(name, "could not be tried", MEND)
+    Fact::warn(name, "could not be tried", FAILURES_FIRST)
 }
 
 async fn associate(ec2: &Ec2, config: &Config, interfaces: &Interfaces, address: &Address, destination: &Destination) -> Fact {

@@ -20,7 +20,7 @@ const SCRIPTS: [&str; 2] = [RESOURCE, "follow-keepalived"];
 /// How many files are read, and how many patterns a line may stand for.
 const MANY: usize = 256;
 
-/// Whether one of the files runs this program. What cannot be read is told only if no other does.
+/// Whether one of the files runs this program. What cannot be read is reported only if no other does.
 pub fn names_it(root: &Path, main: &Path) -> Result<bool, file::Error> {
     let mut files = Files { root, waiting: vec![main.to_owned()], unread: None };
     let mut known = HashSet::new();
@@ -125,7 +125,7 @@ fn check_kind(file: &Path) -> Result<(), file::Error> {
         Ok(about) if about.permissions().mode() & 0o111 != 0 => {
             Err(unfit(format!("keepalived passes over {shown}, which is executable"), format!("run: chmod a-x {shown}")))
         }
-        // What stands against reading it is told by whoever reads it.
+        // What stands against reading it is reported by whoever reads it.
         _ => Ok(()),
     }
 }

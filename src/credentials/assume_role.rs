@@ -156,12 +156,12 @@ fn read(role: &Role, answer: &Answer) -> Result<AwsCredentials, Error> {
 fn refusal(role: &Role, status: StatusCode, texts: &HashMap<String, Zeroizing<String>>) -> Error {
     let text = |name: &str| texts.get(name).map(|text| printable(text)).unwrap_or_default();
     let (code, message) = (text("Code"), text("Message"));
-    let mut told = format!("{}: STS answers {} to AssumeRole", role.place, status.as_u16());
+    let mut what = format!("{}: STS answers {} to AssumeRole", role.place, status.as_u16());
     for part in [&code, &message].into_iter().filter(|part| !part.is_empty()) {
-        told.push_str(": ");
-        told.push_str(part.trim_end_matches('.'));
+        what.push_str(": ");
+        what.push_str(part.trim_end_matches('.'));
     }
-    let advise = |advice: &'static str| Message::new(told.clone(), advice);
+    let advise = |advice: &'static str| Message::new(what.clone(), advice);
     match code.as_str() {
         "AccessDenied" => Error::NotYet(advise(
             "the role's trust policy must name who asks, the policy of who asks must allow sts:AssumeRole, and external_id must be the role's",
@@ -173,7 +173,7 @@ fn refusal(role: &Role, status: StatusCode, texts: &HashMap<String, Zeroizing<St
         "RegionDisabledException" => Error::Unfit(advise("activate STS in this region in the account's settings")),
         "RequestExpired" => Error::NotYet(advise("set this machine's clock")),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || code.starts_with("Throttling") => {
-            Error::Unavailable(told.into())
+            Error::Unavailable(what.into())
         }
         _ => Error::Unfit(advise("correct the profile")),
     }

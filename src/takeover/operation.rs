@@ -198,7 +198,7 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
                 return Ok((verdict, address));
             }
         });
-        let (verdict, address) = judged.await.map_err(|error| self.told(target, &error))?;
+        let (verdict, address) = judged.await.map_err(|error| self.explain(target, &error))?;
         let elsewhere =
             |held: &&Association| !is_mine(&address, &destination) && held.owner == Owner::Instance(destination.instance.clone());
         if let Some(held) = address.association.as_ref().filter(elsewhere) {
@@ -268,7 +268,7 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
         seen.iter().find(|(other, _)| other == target).map_or_else(stale, |(_, seen)| seen.clone())
     }
 
-    /// What EC2 has told and nobody has taken note of, else what it says now.
+    /// What EC2 has said and nobody has taken note of, else what it says now.
     async fn describe(&self, target: &Target, seen: &mut Observation) -> Result<Address, Error> {
         let address = if let Some(address) = seen.address.take() {
             address
@@ -284,7 +284,7 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
         address
     }
 
-    /// Whether a peer may have taken the address since EC2 told of it, or since the call began.
+    /// Whether a peer may have taken the address since EC2 spoke of it, or since the call began.
     fn is_stale(&self, seen: &Observation) -> bool {
         let now = self.now();
         now.since(seen.at) > FRESH || now.since(seen.asked) > STOOD_STILL || seen.pauses != self.world.pauses.count()
@@ -353,7 +353,7 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
     }
 
     /// What an error means once no more tries are made.
-    fn told(&self, target: &Target, error: &Error) -> Message {
+    fn explain(&self, target: &Target, error: &Error) -> Message {
         let end = match error.kind {
             Kind::NotYet(_) if self.act == Act::Start => "; gave up, for it did not pass",
             Kind::NotYet(_) => "",

@@ -70,7 +70,7 @@ impl Release {
         &self.step
     }
 
-    /// EC2 has told who has the address, by a describe that was sent at the moment `asked`. `false` if it contradicts itself: it shows
+    /// EC2 has said who has the address, by a describe that was sent at the moment `asked`. `false` if it contradicts itself: it shows
     /// a young association that it does not know, so the next step is to be taken in a while.
     #[must_use]
     pub fn described(&mut self, address: &Address, asked: Moment, now: Moment) -> bool {

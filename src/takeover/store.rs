@@ -193,7 +193,7 @@ mod tests {
         Moment::from_millis(seconds * 1000)
     }
 
-    /// A state of which every part is told.
+    /// A state of which every part is known.
     fn full() -> State {
         let mut state = State::default();
         state.associated(Some("eipassoc-1".parse().unwrap()), Some("eipassoc-3".parse().unwrap()), at(1000), at(1000));

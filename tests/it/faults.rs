@@ -248,7 +248,7 @@ fn a_start_that_had_to_wait_looks_again_and_leaves_the_address_to_whoever_has_ta
     stage.ec2.give(IP, third);
     let ended = running.end();
     ended.says(NOT_MAPPED, 1);
-    ended.tells(&[IP, third, "took it while this start was held up"]);
+    ended.tells(&[IP, third, "took it while this start was delayed"]);
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(third));
 }
 

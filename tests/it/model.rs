@@ -343,7 +343,7 @@ impl World {
         Ok(Some(id.parse().unwrap()))
     }
 
-    /// P9: who was stopped, or held up, leaves the address to a peer that has taken it since.
+    /// P9: who was stopped, or delayed, leaves the address to a peer that has taken it since.
     fn check_takeover(&self, number: usize) {
         let process = &self.processes[number];
         let Some(owner) = self.owner().filter(|owner| *owner != process.node) else { return };
@@ -357,7 +357,7 @@ impl World {
         // Fails when the arm with `LostTo` of `Takeover::with` in src/takeover.rs is removed. What is excluded is in
         // docs/reliability.md: a describe that shows what was so before the peer's takeover cannot be told from one that is right.
         let is_misled = last.shown < self.present();
-        assert!(is_misled || taken <= first.at || last.at < taken, "a start that was held up took the address from node {owner}");
+        assert!(is_misled || taken <= first.at || last.at < taken, "a start that was delayed took the address from node {owner}");
     }
 
     fn disassociate(&mut self, number: usize, tie: &Tie, fate: Fate) -> Result<(), Error> {

@@ -183,7 +183,7 @@ fn a_start_that_is_paused_while_a_peer_takes_over_leaves_the_address_to_the_peer
     let stage = Stage::new();
     let ended = paused_while_a_peer_takes_over(&stage, "start");
     ended.says(NOT_MAPPED, 1);
-    ended.complains_once_of(&[IP, PEER, "took it while this start was held up"]);
+    ended.complains_once_of(&[IP, PEER, "took it while this start was delayed"]);
     assert_eq!(stage.ec2.actions(), ["DescribeAddresses", "DescribeAddresses"]);
     assert_eq!(stage.ec2.owner(IP).as_deref(), Some(PEER));
 }

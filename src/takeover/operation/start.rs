@@ -21,7 +21,7 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
         let mut plan = Takeover::new(destination, self.rules.permission, allocation);
         let what = self.what(target);
         let taken = self.world.retry.run(&what, async || self.take(target, &state, &mut plan, &mut seen).await);
-        taken.await.map_err(|error| self.told(target, &error))?
+        taken.await.map_err(|error| self.explain(target, &error))?
     }
 
     /// One attempt. The inner error is final.
@@ -98,7 +98,7 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
                 TakeoverStep::FindPrimary => self.find_primary(plan, refused.take()).await?,
                 TakeoverStep::LostTo(owner) => {
                     return Ok(Err(Message::new(
-                        format!("{owner} took it while this start was held up, so it stays there"),
+                        format!("{owner} took it while this start was delayed, so it stays there"),
                         "start again to take it",
                     )));
                 }

@@ -16,7 +16,7 @@ impl<C: Cloud, S: Store> Operation<'_, C, S> {
         let mut plan = Release::new(destination, !self.rules.release_on_stop, state);
         let what = self.what(target);
         let released = self.world.retry.run(&what, async || self.let_go(target, &mut plan, &mut seen).await);
-        released.await.map_err(|error| self.told(target, &error))
+        released.await.map_err(|error| self.explain(target, &error))
     }
 
     /// One attempt.
