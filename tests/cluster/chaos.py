@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import base
 import ec2
@@ -136,6 +137,9 @@ class Chaos:
             if number >= first:
                 self.step(number, fault)
         return self.steps
+
+    def summary(self) -> str:
+        return summary(self.seed, self.steps)
 
     def begin(self):
         self.now = Step(0, "begin", "")
@@ -747,19 +751,22 @@ def summary(seed: int, steps: list[Step]) -> str:
     return "\n".join(lines)
 
 
-def main():
+def main(make=lambda cluster, wanted: Chaos(cluster, wanted.seed), does="audits it after each", switches=()):
+    """`make` gets what was wanted, of which `switches` are some more options with their help."""
     # A shell without job control starts what it runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(
-        prog="tests/cluster/chaos", description="Does things to a running cluster at random.")
+        prog=f"tests/cluster/{Path(sys.argv[0]).stem}", description=f"Does things to a running cluster at random, and {does}.")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--first", type=int, default=1, help="the number of the first step (1)")
     parser.add_argument("--only", choices=sorted(FAULTS), help="this fault in each step")
+    for name, text in switches:
+        parser.add_argument(name, action="store_true", help=text)
     wanted = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
     cluster = Cluster(package())
-    chaos = Chaos(cluster, wanted.seed)
+    chaos = make(cluster, wanted)
     last = wanted.first - 1 + wanted.steps
     faults = [wanted.only] * last if wanted.only else draw(wanted.seed, last)
     try:
@@ -767,7 +774,7 @@ def main():
     except KeyboardInterrupt:
         print("Interrupted.")
     finally:
-        print(summary(wanted.seed, chaos.steps))
+        print(chaos.summary())
         cluster.close()
     if any(step.violation for step in chaos.steps):
         raise SystemExit(1)

@@ -7,19 +7,16 @@ and how soon. Where Heartbeat's books are wrong and stay so, the step is of a cl
 are booted for the next.
 """
 
-import argparse
 import collections
 import contextlib
 import dataclasses
-import signal
 import statistics
-import sys
 import time
 
 import base
-from chaos import (CALM, DEAF, ENDLESS_STANDBY, FAILED_TAKEN_FOR_DONE, FAULTS, GARBLED_MESSAGE, GIVEN_UP, HELD_BY_BOTH, Chaos, Violation, draw,
-                   said)
-from cluster import Cluster, package
+import chaos
+from chaos import CALM, DEAF, ENDLESS_STANDBY, FAILED_TAKEN_FOR_DONE, GARBLED_MESSAGE, GIVEN_UP, HELD_BY_BOTH, Chaos, Violation, said
+from cluster import Cluster
 
 # Within so many seconds of the end of the fault.
 LIMIT = 40
@@ -144,32 +141,6 @@ class Unattended(Chaos):
         return "\n".join([*lines, f"    {len(violations)} violations", *map(str, violations)])
 
 
-def main():
-    # A shell without job control starts what it runs in the background with SIGINT ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    parser = argparse.ArgumentParser(
-        prog="tests/cluster/unattended", description="Does things to a running cluster at random, and leaves it to itself.")
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--first", type=int, default=1, help="the number of the first step (1)")
-    parser.add_argument("--only", choices=sorted(FAULTS), help="this fault in each step")
-    parser.add_argument("--no-guard", action="store_true", help="without follow-heartbeat")
-    wanted = parser.parse_args()
-    sys.stdout.reconfigure(line_buffering=True)
-    cluster = Cluster(package())
-    chaos = Unattended(cluster, wanted.seed, not wanted.no_guard)
-    last = wanted.first - 1 + wanted.steps
-    faults = [wanted.only] * last if wanted.only else draw(wanted.seed, last)
-    try:
-        chaos.run(faults, wanted.first)
-    except KeyboardInterrupt:
-        print("Interrupted.")
-    finally:
-        print(chaos.summary())
-        cluster.close()
-    if any(step.violation for step in chaos.steps):
-        raise SystemExit(1)
-
-
 if __name__ == "__main__":
-    main()
+    chaos.main(lambda cluster, wanted: Unattended(cluster, wanted.seed, not wanted.no_guard), "leaves it to itself",
+               [("--no-guard", "without follow-heartbeat")])
