@@ -47,10 +47,9 @@ fn calm() -> impl Iterator<Item = Duration> {
 /// How long to wait, on the average, for a peer that still asks for fewer calls so long after the action began: 1 s at first, 4 s
 /// after 10 s, 15 s after a minute, a minute after 400 s, 3½ minutes after 2000 s.
 ///
-/// Nobody tells how many nodes wait for the same peer, nor how many calls it takes. Waits that are a fixed share of the time passed
-/// fit any number of nodes; as the power of less than one makes the share fall, the last node does not oversleep the end of a long
-/// overload by much, while a short one is not prolonged. The factor, the power, the bounds of the jitter and the pauses of [`Retry::soon`] were chosen by
-/// `bench/zone.rs`.
+/// Nobody says how many nodes wait for the same peer, nor how many calls it takes. Waits that are a fixed share of the time passed
+/// fit any number of nodes; a power below one makes the share fall, so that the last node does not oversleep the end of a long
+/// overload by much. The figures, and the pauses of [`Retry::soon`], were chosen by `bench/zone.rs`.
 fn throttled_wait(passed: Duration) -> Duration {
     Duration::from_secs_f64((0.7 * passed.as_secs_f64().powf(0.75)).max(1.0))
 }
