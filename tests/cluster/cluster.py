@@ -30,6 +30,8 @@ KNOWN_COMPLAINTS = (
     "Cannot lock ourselves into memory:  System limits on locked-in memory are too small.",
     # Started again where it happens: see restart_where_garbled.
     GARBLED,
+    # The guard's question to a Heartbeat that has just ended, and is about to take the guard with it.
+    "Cannot signon with heartbeat", "hb_api_signon: Can't initiate connection to heartbeat",
 )
 # Longer than Heartbeat takes from one of its scripts to the next.
 REST = 0.5
