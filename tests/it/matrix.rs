@@ -31,7 +31,7 @@ const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\
 const UNKNOWN: &str = "unknown\n";
 
 /// The deadline of every action, in seconds, where it is to be reached.
-const SHORT: f64 = 0.2;
+const SHORT: f64 = 0.4;
 /// … where it is to be reached after an answer has come.
 const SHORT_AFTER_AN_ANSWER: f64 = 0.5;
 /// … and where the action is to be done: as long as a busy machine needs.
