@@ -47,9 +47,8 @@ fn calm() -> impl Iterator<Item = Duration> {
 /// How long to wait, on the average, for a peer that still asks for fewer calls so long after the action began: 1 s at first, 4 s
 /// after 10 s, 15 s after a minute, a minute after 400 s, 3½ minutes after 2000 s.
 ///
-/// Nobody says how many nodes wait for the same peer, nor how many calls it takes. Waits that are a fixed share of the time passed
-/// fit any number of nodes; a power below one makes the share fall, so that the last node does not oversleep the end of a long
-/// overload by much. The figures, and the pauses of [`Retry::soon`], were chosen by `bench/zone.rs`.
+/// Nobody says how many nodes wait, nor how many calls the peer takes. A share of the time passed fits any number of nodes; a power
+/// below one keeps the last from oversleeping a long overload. `bench/zone.rs` chose the figures, and those of [`Retry::soon`].
 fn throttled_wait(passed: Duration) -> Duration {
     Duration::from_secs_f64((0.7 * passed.as_secs_f64().powf(0.75)).max(1.0))
 }
