@@ -6,15 +6,15 @@ mod fact;
 mod permissions;
 mod table;
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::future::{join, join3};
 use ring::digest;
 
-use crate::cli::Question;
 use crate::cluster::{self, Guard, Manager};
-use crate::config::{self, Config, Origins};
+use crate::config::{self, Config, Origins, Sources};
 use crate::credentials::{self, Found};
 use crate::deadline::Deadline;
 use crate::ec2::Limits;
@@ -74,12 +74,8 @@ impl Check {
 
 /// Looks at everything. What cannot be known hides nothing else.
 #[must_use]
-pub fn run(question: &Question) -> Check {
-    let Question { targets, config: path, root, .. } = question;
-    let load = || {
-        let origins = Origins::find(path.as_deref(), root, &config::environment)?;
-        Ok((origins, Config::load(path.as_deref(), root, targets.clone(), &[], &config::environment)?))
-    };
+pub fn run(sources: &Sources) -> Check {
+    let load = || Ok((Origins::find(sources, &config::environment)?, Config::load(sources, &config::environment)?));
     let mut facts = Vec::new();
     let mut fingerprint = None;
     match load() {
@@ -87,11 +83,11 @@ pub fn run(question: &Question) -> Check {
             facts.push(Fact::message("configuration", Verdict::Fail, line));
         }
         Ok((origins, config)) => {
-            facts.extend([configured(&origins, !targets.is_empty()), rules(&config)]);
+            facts.extend([configured(&origins, !sources.targets.is_empty()), rules(&config)]);
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Err(error) => facts.push(Fact::message("api", Verdict::Fail, format!("cannot start: {error}"))),
                 Ok(runtime) => {
-                    let (asked, region) = runtime.block_on(ask(question, &config));
+                    let (asked, region) = runtime.block_on(ask(sources, &config));
                     runtime.shutdown_background();
                     facts.extend(asked);
                     fingerprint = Some(self::fingerprint(&config, region.as_ref()));
@@ -100,9 +96,9 @@ pub fn run(question: &Question) -> Check {
             facts.extend(state(&config));
         }
     }
-    let managers = cluster::find(root);
+    let managers = cluster::find(&sources.root);
     facts.push(manager(&managers));
-    facts.extend(cluster::guard(root, &managers).map(guard));
+    facts.extend(cluster::guard(&sources.root, &managers).map(guard));
     facts.extend(fingerprint.as_ref().map(|hash| Fact::ok("fingerprint", &format!("{hash}: the same on both nodes, if all is well"))));
     Check { facts, fingerprint }
 }
@@ -136,14 +132,14 @@ fn rules(config: &Config) -> Fact {
 }
 
 /// Everything that takes the network, with the region, which is needed for more.
-async fn ask(question: &Question, config: &Config) -> (Vec<Fact>, Option<RegionName>) {
+async fn ask(sources: &Sources, config: &Config) -> (Vec<Fact>, Option<RegionName>) {
     // What fails now is reported, rather than tried until it works.
-    let session = match Session::new(config.clone(), &question.root, Deadline::after(METADATA_LIMIT)) {
+    let session = match Session::new(config.clone(), &sources.root, Deadline::after(METADATA_LIMIT)) {
         Ok(session) => session,
         Err(error) => return (vec![Fact::message("instance", Verdict::Fail, error)], None),
     };
     let (me, region, keys) = join3(session.identity.id(), session.region(), session.credentials()).await;
-    let mut facts = vec![credentials(&keys), identity(config, question, &me), locality(&region)];
+    let mut facts = vec![credentials(&keys), identity(config, &sources.root, &me), locality(&region)];
     let region = region.ok().map(|(region, _)| region);
     let Some(region) = region else {
         facts.push(Fact::warn("api", "not asked, for the region is not known", FAILURES_FIRST));
@@ -192,12 +188,12 @@ fn shorten(id: &str) -> String {
     format!("{head}...{tail}")
 }
 
-fn identity(config: &Config, question: &Question, me: &Result<InstanceId, instance::Error>) -> Fact {
+fn identity(config: &Config, root: &Path, me: &Result<InstanceId, instance::Error>) -> Fact {
     let me = match me {
         Ok(me) => me,
         Err(error) => return Fact::message("instance", Verdict::Fail, error.clone()),
     };
-    let firmware = instance::asset_tag(&question.root);
+    let firmware = instance::asset_tag(root);
     match (&config.instance, &firmware) {
         (Some(_), _) => Fact::ok("instance", &format!("{me} from MY_ID")),
         (None, Some(_)) => Fact::ok("instance", &format!("{me} from the firmware")),

@@ -2,109 +2,42 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 
-use crate::config::Setting;
+use crate::config::Sources;
 use crate::escape::printable;
 use crate::ids::Target;
 use crate::message::Message;
+use crate::report::Style;
+use crate::run::Request;
+use crate::takeover::operation::Act;
 
-/// What to do, in the words of an LSB init script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Make the address ours.
-    Start,
-    /// Stop holding the address.
-    Stop,
-    /// Say whether the address is ours.
-    Status,
-    /// Make the address ours; nothing is released first, so that there is no gap.
-    Restart,
-    /// Do nothing: an address that is held needs no restart, and one that is not held stays where it is.
-    TryRestart,
-    /// The same as [`Action::TryRestart`]: the configuration is read afresh at each call.
-    ForceReload,
+/// A command line that was understood.
+#[derive(Debug)]
+pub struct CommandLine {
+    /// What it asks for.
+    pub call: Call,
+    /// Tell each request and how long it took.
+    pub verbose: bool,
 }
 
-impl Action {
-    fn named(word: &str) -> Option<Self> {
-        Some(match word {
-            "start" => Self::Start,
-            "stop" => Self::Stop,
-            "status" => Self::Status,
-            "restart" => Self::Restart,
-            "try-restart" => Self::TryRestart,
-            "force-reload" => Self::ForceReload,
-            _ => return None,
-        })
-    }
-}
-
-/// What the command line asks for.
+/// What a command line asks for.
 #[derive(Debug)]
 pub enum Call {
-    /// To act on addresses, or to ask for their status.
-    Act(Invocation),
+    /// To act on addresses, or to ask for their status; and how to answer that.
+    Act(Request, Style),
     /// To tell whether this machine is ready to act.
-    Check(Question),
+    Check {
+        /// For which configuration.
+        sources: Sources,
+        /// Answer in JSON.
+        json: bool,
+    },
     /// To tell which permissions it needs for that.
-    Policy(Question),
-}
-
-/// A call that acts on nothing.
-#[derive(Debug)]
-pub struct Question {
-    /// The addresses named, in place of `ELASTIC_IP`'s; may be empty.
-    pub targets: Vec<Target>,
-    /// The configuration file, where it is not the standard one.
-    pub config: Option<PathBuf>,
-    /// The folder below which every file of the system is looked for.
-    pub root: PathBuf,
-    /// Answer in JSON.
-    pub json: bool,
-    /// Tell each request and how long it took.
-    pub verbose: bool,
-}
-
-/// One call that acts.
-#[derive(Debug)]
-pub struct Invocation {
-    /// What to do.
-    pub action: Action,
-    /// The addresses named, in place of `ELASTIC_IP`'s; may be empty.
-    pub targets: Vec<Target>,
-    /// A cluster manager's parameters, by the names that the configuration file has for them.
-    pub parameters: Vec<(&'static str, Setting)>,
-    /// How long the call may take, where the caller says so.
-    pub limit: Option<Duration>,
-    /// The configuration file, where it is not the standard one.
-    pub config: Option<PathBuf>,
-    /// The folder below which every file of the system is looked for.
-    pub root: PathBuf,
-    /// Say what would be called, and change nothing.
-    pub dry_run: bool,
-    /// Leave an address that somebody has where it is; only a start can be so.
-    pub if_free: bool,
-    /// Answer in JSON; only a status does.
-    pub json: bool,
-    /// Tell each request and how long it took.
-    pub verbose: bool,
-}
-
-impl Call {
-    /// Whether to tell each request and how long it took.
-    #[must_use]
-    pub fn verbose(&self) -> bool {
-        match self {
-            Self::Act(Invocation { verbose, .. }) | Self::Check(Question { verbose, .. }) | Self::Policy(Question { verbose, .. }) => {
-                *verbose
-            }
-        }
-    }
+    Policy(Sources),
 }
 
 /// Why there is nothing to do.
@@ -112,14 +45,12 @@ impl Call {
 pub enum Misuse {
     /// `--help` or `--version` was asked for. Holds the text for stdout.
     Asked(String),
-    /// The arguments are wrong. Holds the text for stderr.
-    BadArguments(Message),
-    /// As [`Misuse::BadArguments`], by a call that asks for the status.
-    BadStatusArguments {
+    /// The arguments are wrong.
+    BadArguments {
         /// The text for stderr.
         line: Message,
-        /// Whether the answer is to be JSON.
-        json: bool,
+        /// How the call wants to be answered.
+        style: Style,
     },
     /// The action is none that this program knows. Holds the text for stderr.
     UnknownAction(Message),
@@ -168,67 +99,78 @@ struct Words {
     verbose: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Verb {
-    Act(Action),
+    Act(Act, Style),
     Check,
     Policy,
 }
 
 impl Verb {
+    /// What an LSB init script's words come to here, and the words of this program's own.
     fn named(word: &str) -> Option<Self> {
-        match word {
-            "check" => Some(Self::Check),
-            "policy" => Some(Self::Policy),
-            _ => Action::named(word).map(Self::Act),
-        }
+        Some(match word {
+            // Nothing is released before a restart, so that there is no gap.
+            "start" | "restart" => Self::Act(Act::Start, Style::Action),
+            "stop" => Self::Act(Act::Stop, Style::Action),
+            "status" => Self::Act(Act::Status, Style::Status),
+            // Nothing to do: the configuration is read afresh at each call, an address that is held needs no restart, and one that is
+            // not held stays where it is.
+            "try-restart" | "force-reload" => Self::Act(Act::Status, Style::Action),
+            "check" => Self::Check,
+            "policy" => Self::Policy,
+            _ => return None,
+        })
     }
 }
 
 /// Reads the command line, the program's own name first.
-pub fn parse(arguments: Vec<OsString>) -> Result<Call, Misuse> {
-    // A status call must answer in a status call's codes, even when nothing else about it can be understood.
-    let wants_status = arguments.iter().skip(1).any(|word| word == "status");
-    let json = arguments.iter().skip(1).any(|word| word == "--json");
-    let bad = |line: Message| if wants_status { Misuse::BadStatusArguments { line, json } } else { Misuse::BadArguments(line) };
+pub fn parse(arguments: Vec<OsString>) -> Result<CommandLine, Misuse> {
+    // A status call must be answered as one, even when nothing else about it can be understood.
+    let has = |wanted: &str| arguments.iter().skip(1).any(|word| word == wanted);
+    let style = match (has("status"), has("--json")) {
+        (true, true) => Style::Json,
+        (true, false) => Style::Status,
+        (false, _) => Style::Action,
+    };
+    let bad = |line: Message| Misuse::BadArguments { line, style };
     let words = Words::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misuse::Asked(error.to_string()),
         ErrorKind::MissingRequiredArgument => bad(Message::new("no action given", ACTIONS)),
         _ => bad(one_line(&error)),
     })?;
-    let (verb, addresses) = split(&words.call).ok_or_else(|| {
+    let (word, verb, addresses) = split(&words.call).ok_or_else(|| {
         let last = words.call.last().map(String::as_str).unwrap_or_default();
         if last.parse::<Target>().is_ok() {
-            Misuse::BadArguments(Message::new(format!("no action given after {last}"), ACTIONS))
+            Misuse::BadArguments { line: Message::new(format!("no action given after {last}"), ACTIONS), style: Style::Action }
         } else {
             Misuse::UnknownAction(Message::new(format!("{last:?} is not an action"), ACTIONS))
         }
     })?;
     let targets = Target::list(addresses.iter().map(String::as_str)).map_err(bad)?;
-    let Words { config, root, dry_run, if_free, json, verbose, .. } = words;
-    let question = |targets| Question { targets, config: config.clone(), root: root.clone(), json, verbose };
-    match verb {
-        verb if if_free && verb != Verb::Act(Action::Start) => Err(bad("--if-free goes with start only".into())),
-        Verb::Check => Ok(Call::Check(question(targets))),
-        Verb::Policy => Ok(Call::Policy(question(targets))),
-        Verb::Act(action) if json && action != Action::Status => Err(bad("--json goes with status and check only".into())),
-        Verb::Act(action) => {
-            let (parameters, limit) = (Vec::new(), None);
-            Ok(Call::Act(Invocation { action, targets, parameters, limit, config, root, dry_run, if_free, json, verbose }))
-        }
+    let Words { config: file, root, dry_run, if_free, json, verbose, .. } = words;
+    if if_free && word != "start" {
+        return Err(bad("--if-free goes with start only".into()));
     }
+    let sources = Sources { file, root, targets, ..Sources::default() };
+    let call = match verb {
+        Verb::Check => Call::Check { sources, json },
+        Verb::Policy => Call::Policy(sources),
+        Verb::Act(_, Style::Action) if json => return Err(bad("--json goes with status and check only".into())),
+        Verb::Act(act, style) => {
+            let style = if json { Style::Json } else { style };
+            Call::Act(Request { dry_run, if_free, ..Request::new(act, sources) }, style)
+        }
+    };
+    Ok(CommandLine { call, verbose })
 }
 
 const ACTIONS: &str = "use start, stop, status, restart, try-restart, force-reload, check or policy";
 
 /// Heartbeat puts the action last; a person may put it first.
-fn split(words: &[String]) -> Option<(Verb, &[String])> {
-    let (last, before) = words.split_last()?;
-    if let Some(verb) = Verb::named(last) {
-        return Some((verb, before));
-    }
-    let (first, after) = words.split_first()?;
-    Verb::named(first).map(|verb| (verb, after))
+fn split(words: &[String]) -> Option<(&str, Verb, &[String])> {
+    let ends = [words.split_last()?, words.split_first()?];
+    ends.into_iter().find_map(|(word, others)| Some((word.as_str(), Verb::named(word)?, others)))
 }
 
 fn one_line(error: &clap::Error) -> Message {
@@ -241,57 +183,78 @@ fn one_line(error: &clap::Error) -> Message {
 mod tests {
     use super::*;
 
-    fn call(words: &[&str]) -> Result<Invocation, Misuse> {
+    fn call(words: &[&str]) -> Result<(Request, Style), Misuse> {
         match read(words)? {
-            Call::Act(invocation) => Ok(invocation),
+            Call::Act(request, style) => Ok((request, style)),
             question => panic!("{question:?}"),
         }
     }
 
     fn read(words: &[&str]) -> Result<Call, Misuse> {
-        parse(std::iter::once(&"elastic-ip").chain(words).map(OsString::from).collect())
+        let line = parse(std::iter::once(&"elastic-ip").chain(words).map(OsString::from).collect())?;
+        Ok(line.call)
+    }
+
+    fn is_bad(words: &[&str], as_style: Style) -> bool {
+        matches!(read(words), Err(Misuse::BadArguments { style, .. }) if style == as_style)
     }
 
     #[test]
     fn heartbeat_s_order_and_a_person_s_order_mean_the_same() {
         for words in [["203.0.113.25", "start"], ["start", "203.0.113.25"]] {
-            let invocation = call(&words).unwrap();
-            assert_eq!(invocation.action, Action::Start);
-            assert_eq!(invocation.targets, ["203.0.113.25".parse().unwrap()]);
+            let (request, style) = call(&words).unwrap();
+            assert_eq!((request.act, style), (Act::Start, Style::Action));
+            assert_eq!(request.sources.targets, ["203.0.113.25".parse().unwrap()]);
         }
     }
 
     #[test]
     fn a_question_is_asked_in_either_order_too() {
         for words in [["203.0.113.25", "check"], ["check", "203.0.113.25"]] {
-            assert!(matches!(read(&words), Ok(Call::Check(Question { targets, .. })) if targets.len() == 1));
+            assert!(matches!(read(&words), Ok(Call::Check { sources, .. }) if sources.targets.len() == 1));
         }
-        assert!(matches!(read(&["policy"]), Ok(Call::Policy(Question { targets, .. })) if targets.is_empty()));
-        assert!(matches!(read(&["--json", "check"]), Ok(Call::Check(Question { json: true, .. }))));
-        assert!(matches!(read(&["--json", "start"]), Err(Misuse::BadArguments(_))));
-        assert!(matches!(read(&["--json", "--bogus", "status"]), Err(Misuse::BadStatusArguments { json: true, .. })));
+        assert!(matches!(read(&["policy"]), Ok(Call::Policy(sources)) if sources.targets.is_empty()));
+        assert!(matches!(read(&["--json", "check"]), Ok(Call::Check { json: true, .. })));
+        assert!(is_bad(&["--json", "start"], Style::Action));
+        assert!(is_bad(&["--json", "--bogus", "status"], Style::Json));
+    }
+
+    #[test]
+    fn the_words_of_an_init_script_come_to_start_stop_and_status() {
+        for (word, act, style) in [
+            ("restart", Act::Start, Style::Action),
+            ("stop", Act::Stop, Style::Action),
+            ("status", Act::Status, Style::Status),
+            ("try-restart", Act::Status, Style::Action),
+            ("force-reload", Act::Status, Style::Action),
+        ] {
+            let (request, answered) = call(&[word]).unwrap();
+            assert_eq!((request.act, answered), (act, style), "{word}");
+            assert!(call(&["--if-free", word]).is_err(), "{word}");
+        }
+        assert!(call(&["--if-free", "start"]).unwrap().0.if_free);
     }
 
     #[test]
     fn an_address_named_twice_is_one() {
-        assert_eq!(call(&["203.0.113.25", "203.0.113.25", "status"]).unwrap().targets.len(), 1);
+        assert_eq!(call(&["203.0.113.25", "203.0.113.25", "status"]).unwrap().0.sources.targets.len(), 1);
     }
 
     #[test]
     fn addresses_that_would_displace_each_other_are_misuse() {
-        assert!(matches!(call(&["203.0.113.25", "203.0.113.26", "start"]), Err(Misuse::BadArguments(_))));
+        assert!(is_bad(&["203.0.113.25", "203.0.113.26", "start"], Style::Action));
     }
 
     #[test]
     fn misuse_is_told_apart_by_kind() {
-        assert!(matches!(call(&[]), Err(Misuse::BadArguments(_))));
-        assert!(matches!(call(&["203.0.113.25"]), Err(Misuse::BadArguments(_))));
-        assert!(matches!(call(&["--bogus", "start"]), Err(Misuse::BadArguments(_))));
-        assert!(matches!(call(&["--bogus", "status"]), Err(Misuse::BadStatusArguments { .. })));
-        assert!(matches!(call(&["256.1.1.1", "status"]), Err(Misuse::BadStatusArguments { .. })));
-        assert!(matches!(call(&["reload"]), Err(Misuse::UnknownAction(_))));
-        assert!(matches!(call(&["203.0.113.25", "frobnicate"]), Err(Misuse::UnknownAction(_))));
-        assert!(matches!(call(&["--help"]), Err(Misuse::Asked(_))));
-        assert!(matches!(call(&["--version"]), Err(Misuse::Asked(_))));
+        assert!(is_bad(&[], Style::Action));
+        assert!(is_bad(&["203.0.113.25"], Style::Action));
+        assert!(is_bad(&["--bogus", "start"], Style::Action));
+        assert!(is_bad(&["--bogus", "status"], Style::Status));
+        assert!(is_bad(&["256.1.1.1", "status"], Style::Status));
+        assert!(matches!(read(&["reload"]), Err(Misuse::UnknownAction(_))));
+        assert!(matches!(read(&["203.0.113.25", "frobnicate"]), Err(Misuse::UnknownAction(_))));
+        assert!(matches!(read(&["--help"]), Err(Misuse::Asked(_))));
+        assert!(matches!(read(&["--version"]), Err(Misuse::Asked(_))));
     }
 }

@@ -70,6 +70,19 @@ const NAMES: [&str; 32] = [
     "no_proxy",
 ];
 
+/// What a caller gives for its configuration, beside the environment.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The configuration file, where it is not [`FILE`]. That one may be absent, this one may not.
+    pub file: Option<PathBuf>,
+    /// The folder below which every file of the system is looked for.
+    pub root: PathBuf,
+    /// Addresses in place of `ELASTIC_IP`'s, which is not looked at then; may be empty.
+    pub targets: Vec<Target>,
+    /// A cluster manager's parameters, by the names that the file has for them.
+    pub parameters: Vec<(&'static str, Setting)>,
+}
+
 /// Why there is no configuration. Each holds one line with the file, the line in it and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -149,21 +162,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration file and the environment; what the file sets wins over that, and a cluster manager's
-    /// `parameters`, by the names that the file has for them, win over both.
-    ///
-    /// A `path` of `None` means [`FILE`], which may be absent. `named` are the addresses of the command line: where there
-    /// are any, `ELASTIC_IP` is not looked at. Names that nobody reads, but that look like some that somebody should, are warned about.
-    pub fn load(
-        path: Option<&Path>,
-        root: &Path,
-        named: Vec<Target>,
-        parameters: &[(&'static str, Setting)],
-        environment: Environment,
-    ) -> Result<Self, Error> {
-        let settings = Settings::read(path, root, parameters, environment)?;
+    /// Reads the configuration file and the environment. What the file sets wins over the environment, and a parameter over both.
+    /// Names that nobody reads, but that look like some that somebody should, are warned about.
+    pub fn load(sources: &Sources, environment: Environment) -> Result<Self, Error> {
+        let settings = Settings::read(sources, environment)?;
         settings.warn_of_strangers();
-        settings.config(root, named).map_err(Error::Unfit)
+        settings.config().map_err(Error::Unfit)
     }
 }
 
@@ -182,8 +186,8 @@ pub struct Origins {
 
 impl Origins {
     /// Reads as [`Config::load`] does.
-    pub fn find(path: Option<&Path>, root: &Path, environment: Environment) -> Result<Self, Error> {
-        let settings = Settings::read(path, root, &[], environment)?;
+    pub fn find(sources: &Sources, environment: Environment) -> Result<Self, Error> {
+        let settings = Settings::read(sources, environment)?;
         let mut lines = Vec::new();
         let mut in_environment = Vec::new();
         for name in NAMES {
@@ -205,32 +209,26 @@ pub fn below(root: &Path, path: &Path) -> PathBuf {
 }
 
 struct Settings<'a> {
+    sources: &'a Sources,
     path: PathBuf,
     missing: bool,
     assignments: Vec<Assignment>,
-    parameters: &'a [(&'static str, Setting)],
     environment: Environment<'a>,
 }
 
 impl<'a> Settings<'a> {
-    fn read(
-        path: Option<&Path>,
-        root: &Path,
-        parameters: &'a [(&'static str, Setting)],
-        environment: Environment<'a>,
-    ) -> Result<Self, Error> {
-        let standard = below(root, Path::new(FILE));
-        let (path, required) = path.map_or((standard, false), |path| (path.to_owned(), true));
+    fn read(sources: &'a Sources, environment: Environment<'a>) -> Result<Self, Error> {
+        let path = sources.file.clone().unwrap_or_else(|| below(&sources.root, Path::new(FILE)));
         let (assignments, missing) = match file::read(&path) {
             Ok(file) => (defaults::parse(&path, &file.text, &NAMES).map_err(Error::Unfit)?, false),
-            Err(file::Error::Missing) if required => {
+            Err(file::Error::Missing) if sources.file.is_some() => {
                 return Err(Error::Unfit(Message::new(format!("{} does not exist", path.display()), "give --config the right file")));
             }
             Err(file::Error::Missing) => (Vec::new(), true),
             Err(file::Error::Denied(line)) => return Err(Error::NotAllowed(line)),
             Err(file::Error::Unfit(line)) => return Err(Error::Unfit(line)),
         };
-        Ok(Self { path, missing, assignments, parameters, environment })
+        Ok(Self { sources, path, missing, assignments, environment })
     }
 
     /// Where the file set the name, as a shell would see it: the last assignment counts.
@@ -240,7 +238,7 @@ impl<'a> Settings<'a> {
 
     /// The cluster manager's own value.
     fn parameter(&self, name: &str) -> Option<&Setting> {
-        self.parameters.iter().find_map(|(other, setting)| (*other == name).then_some(setting))
+        self.sources.parameters.iter().find_map(|(other, setting)| (*other == name).then_some(setting))
     }
 
     /// The first of several names for the same thing; a parameter wins, then the file, and an empty value is none.
@@ -267,7 +265,8 @@ impl<'a> Settings<'a> {
         self.first(&[name]).map_or(Ok(Duration::from_secs(default)), |setting| setting.seconds())
     }
 
-    fn config(&self, root: &Path, named: Vec<Target>) -> Result<Config, Message> {
+    fn config(&self) -> Result<Config, Message> {
+        let Sources { root, targets, .. } = self.sources;
         let (mut params, region) = match self.first(&["AWS_PARAMS"]) {
             Some(setting) => {
                 let params = AwsParams::parse(&setting.text).map_err(|what| setting.wrong(what))?;
@@ -309,7 +308,7 @@ impl<'a> Settings<'a> {
             );
         }
         Ok(Config {
-            targets: if named.is_empty() { self.targets()? } else { named },
+            targets: if targets.is_empty() { self.targets()? } else { targets.clone() },
             instance: self.instance()?,
             region,
             endpoint,

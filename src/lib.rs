@@ -23,6 +23,7 @@ pub mod ocf;
 pub mod partition;
 pub mod policy;
 pub mod process;
+pub mod report;
 pub mod retry;
 pub mod run;
 pub mod session;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use elastic_ip::{check, cli, config, journal, lsb, ocf, policy, process, run};
+use elastic_ip::{check, cli, config, journal, lsb, ocf, policy, process, report, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
@@ -16,9 +16,9 @@ fn main() -> ExitCode {
         ocf::run(arguments, &config::environment)
     } else {
         let parsed = cli::parse(arguments);
-        journal::open(parsed.as_ref().is_ok_and(cli::Call::verbose));
+        journal::open(parsed.as_ref().is_ok_and(|line| line.verbose));
         process::harden();
-        parsed.map_or_else(lsb::misuse, answer)
+        parsed.map_or_else(lsb::misuse, |line| answer(line.call))
     };
     for note in &report.notes {
         log::info!("{note}");
@@ -36,17 +36,16 @@ fn main() -> ExitCode {
     report.exit_code()
 }
 
-fn answer(call: cli::Call) -> lsb::Report {
+fn answer(call: cli::Call) -> report::Report {
     use cli::Call;
     match call {
-        Call::Act(invocation) if invocation.json => lsb::status_document(run::run(&invocation)),
-        Call::Act(invocation) => lsb::report(invocation.action, run::run(&invocation)),
-        Call::Check(question) => {
-            let check = check::run(&question);
-            let stdout = if question.json { check.document() } else { check.table(style()) };
+        Call::Act(request, style) => lsb::report(style, run::run(&request)),
+        Call::Check { sources, json } => {
+            let check = check::run(&sources);
+            let stdout = if json { check.document() } else { check.table(style()) };
             lsb::answered(Ok((stdout, check.is_ready())))
         }
-        Call::Policy(question) => lsb::answered(policy::run(&question).map(|policy| (policy, true))),
+        Call::Policy(sources) => lsb::answered(policy::run(&sources).map(|policy| (policy, true))),
     }
 }
 

@@ -4,13 +4,12 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use crate::cli::{self, Action, Call, Invocation, Misuse};
+use crate::cli::{self, Call, Misuse};
 use crate::config::{Environment, Setting};
-use crate::lsb::{self, Report};
 use crate::message::Message;
-use crate::run::{self, Done};
+use crate::report::{Report, Style, Summary};
+use crate::run::{self, Done, Request};
 use crate::session::SetupError;
-use crate::takeover::Outcome;
 
 /// The folder of every OCF agent, from its root on.
 const AGENTS: &str = "/ocf/resource.d/";
@@ -75,11 +74,35 @@ enum Operation {
 }
 
 impl Operation {
-    fn action(self) -> Action {
+    /// How it is answered.
+    fn style(self) -> Style {
         match self {
-            Self::Start => Action::Start,
-            Self::Stop => Action::Stop,
-            Self::Monitor { .. } | Self::Validate { .. } => Action::Status,
+            Self::Start | Self::Stop => Style::Action,
+            Self::Monitor { .. } => Style::Status,
+            Self::Validate { .. } => Style::Silent,
+        }
+    }
+
+    fn code(self, result: &Result<Done, SetupError>) -> Code {
+        match (self, result.as_ref().map(Summary::of)) {
+            // To Pacemaker any other code would be a reason to stop it, which could not be done for the same error.
+            (Self::Monitor { repeated: true }, Err(_) | Ok(Summary::Unknown)) => Code::Degraded,
+            (_, Err(error)) => error.into(),
+            (_, Ok(Summary::Unknown)) => Code::Failed,
+            (Self::Monitor { .. }, Ok(Summary::NotHeld)) => Code::NotRunning,
+            (_, Ok(Summary::Held | Summary::NotHeld)) => Code::Success,
+        }
+    }
+}
+
+/// What is wrong with this node's file or its keys need not be wrong with the peer's: with [`Code::NotConfigured`], Pacemaker
+/// would end the resource on both.
+impl From<&SetupError> for Code {
+    fn from(error: &SetupError) -> Self {
+        match error {
+            SetupError::NotConfigured(_) | SetupError::NoCredentials => Self::NotInstalled,
+            SetupError::NotAllowed(_) => Self::NotAllowed,
+            SetupError::Unavailable(_) => Self::Failed,
         }
     }
 }
@@ -100,33 +123,27 @@ pub fn is_agent(program: Option<&OsString>) -> bool {
 /// Does what Pacemaker asks. `arguments` begin with the program's own name.
 #[must_use]
 pub fn run(arguments: Vec<OsString>, environment: Environment) -> Report {
-    let (operation, invocation) = match parse(arguments, environment) {
+    let (operation, request) = match parse(arguments, environment) {
         Ok(understood) => understood,
         Err(Without::Text(stdout)) => return Report::new(stdout, vec![], Code::Success),
         Err(Without::Wrong(code, line)) => return Report::new(String::new(), vec![line], code),
     };
-    if operation == (Operation::Validate { deep: false }) {
-        return validated(run::validate(&invocation));
+    if operation != (Operation::Validate { deep: false }) {
+        let result = run::run(&request);
+        let code = operation.code(&result);
+        return Report::of(operation.style(), result, code);
     }
-    let done = run::run(&invocation);
-    let code = judge(operation, &done);
-    let report = lsb::report(operation.action(), done);
-    let stdout = if matches!(operation, Operation::Validate { .. }) { String::new() } else { report.stdout };
-    Report { stdout, code: code.into(), ..report }
-}
-
-fn validated(validated: Result<(), SetupError>) -> Report {
-    match validated {
+    match run::validate(&request.sources) {
         Ok(()) => Report::new(String::new(), vec![], Code::Success),
         Err(error) => {
-            let code = errord(&error);
-            Report { stdout: String::new(), code: code.into(), ..lsb::report(Action::Status, Err(error)) }
+            let code = Code::from(&error);
+            Report::of_error(operation.style(), error, code)
         }
     }
 }
 
 /// The action comes last; the options before it are those of the command line.
-fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Operation, Invocation), Without> {
+fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Operation, Request), Without> {
     let last = if arguments.len() > 1 { arguments.pop() } else { None };
     let Some(word) = last else { return Err(Without::Wrong(Code::BadArguments, Message::new("no action given", USAGE))) };
     let operation = match word.to_string_lossy().as_ref() {
@@ -140,27 +157,25 @@ fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Oper
         "usage" | "help" | "--help" => return Err(Without::Text(format!("{USAGE}; see elastic-ip(8)\n"))),
         other => return Err(Without::Wrong(Code::Unimplemented, Message::new(format!("{other:?} is not an action of this agent"), USAGE))),
     };
-    let word = if operation.action() == Action::Status { OsStr::new("status") } else { &word };
+    let word = if matches!(operation, Operation::Start | Operation::Stop) { &word } else { OsStr::new("status") };
     arguments.push(word.to_owned());
-    let call = cli::parse(arguments).map_err(|misuse| match misuse {
+    let command = cli::parse(arguments).map_err(|misuse| match misuse {
         Misuse::Asked(text) => Without::Text(text),
-        Misuse::BadArguments(line) | Misuse::BadStatusArguments { line, .. } | Misuse::UnknownAction(line) => {
-            Without::Wrong(Code::BadArguments, line)
-        }
+        Misuse::BadArguments { line, .. } | Misuse::UnknownAction(line) => Without::Wrong(Code::BadArguments, line),
     })?;
-    let Call::Act(mut invocation) = call else { return Err(Without::Wrong(Code::BadArguments, USAGE.into())) };
-    configure(&mut invocation, environment).map_err(|line| Without::Wrong(Code::NotConfigured, line))?;
-    Ok((operation, invocation))
+    let Call::Act(mut request, _) = command.call else { return Err(Without::Wrong(Code::BadArguments, USAGE.into())) };
+    configure(&mut request, environment).map_err(|line| Without::Wrong(Code::NotConfigured, line))?;
+    Ok((operation, request))
 }
 
 /// Hands the parameters and Pacemaker's time limit over. The error is one line that names the parameter that is wrong.
-fn configure(invocation: &mut Invocation, environment: Environment) -> Result<(), Message> {
+fn configure(request: &mut Request, environment: Environment) -> Result<(), Message> {
     let given = |parameter: &str| Setting::new(&environment(&format!("OCF_RESKEY_{parameter}"))?, format!("parameter {parameter}"));
     if let Some(setting) = given("elastic_ip") {
-        invocation.targets = setting.targets()?;
+        request.sources.targets = setting.targets()?;
     }
     if let Some(setting) = given("config") {
-        invocation.config = Some(setting.absolute_path()?);
+        request.sources.file = Some(setting.absolute_path()?);
     }
     for (parameter, name) in PARAMETERS {
         let Some(setting) = given(parameter) else { continue };
@@ -170,9 +185,9 @@ fn configure(invocation: &mut Invocation, environment: Environment) -> Result<()
             "RELEASE_ON_STOP" | "ALLOW_REASSOCIATION" => drop(setting.truth()?),
             _ => {}
         }
-        invocation.parameters.push((name, setting));
+        request.sources.parameters.push((name, setting));
     }
-    invocation.limit = milliseconds(environment, "CRM_meta_timeout").map(limit);
+    request.limit = milliseconds(environment, "CRM_meta_timeout").map(limit);
     Ok(())
 }
 
@@ -185,37 +200,6 @@ fn limit(allowed: Duration) -> Duration {
 fn milliseconds(environment: Environment, name: &str) -> Option<Duration> {
     let value: u64 = environment(&format!("OCF_RESKEY_{name}"))?.trim().parse().ok()?;
     (value > 0).then(|| Duration::from_millis(value))
-}
-
-fn judge(operation: Operation, done: &Result<Done, SetupError>) -> Code {
-    let unknown = match operation {
-        Operation::Monitor { repeated: true } => Code::Degraded,
-        _ => Code::Failed,
-    };
-    let done = match (done, operation) {
-        (Ok(done), _) => done,
-        // To Pacemaker any other code would be a reason to stop it, which could not be done for the same error.
-        (Err(_), Operation::Monitor { repeated: true }) => return Code::Degraded,
-        (Err(error), _) => return errord(error),
-    };
-    let mut outcomes = done.outcomes.iter().map(|(_, outcome)| outcome);
-    if outcomes.clone().any(Result::is_err) {
-        return unknown;
-    }
-    match operation {
-        Operation::Monitor { .. } if !outcomes.all(|outcome| matches!(outcome, Ok(Outcome::Held))) => Code::NotRunning,
-        _ => Code::Success,
-    }
-}
-
-/// What is wrong with this node's file or its keys need not be wrong with the peer's: with [`Code::NotConfigured`], Pacemaker
-/// would end the resource on both.
-fn errord(error: &SetupError) -> Code {
-    match error {
-        SetupError::NotConfigured(_) | SetupError::NoCredentials => Code::NotInstalled,
-        SetupError::NotAllowed(_) => Code::NotAllowed,
-        SetupError::Unavailable(_) => Code::Failed,
-    }
 }
 
 fn metadata() -> String {

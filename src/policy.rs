@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::Question;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Sources};
 use crate::credentials::{self, Assumed, Places};
 use crate::deadline::Deadline;
 use crate::ids::{Name, RegionName, Target};
@@ -19,17 +18,17 @@ use crate::session::{Session, SetupError};
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Prints the policy. The metadata service is asked only for a region that is needed and not configured.
-pub fn run(question: &Question) -> Result<String, SetupError> {
-    let config = Config::load(question.config.as_deref(), &question.root, question.targets.clone(), &[], &config::environment)?;
+pub fn run(sources: &Sources) -> Result<String, SetupError> {
+    let config = Config::load(sources, &config::environment)?;
     let environment = &config::environment;
-    tell_of_roles(&credentials::roles(&config, &Places::new(&question.root, environment), environment));
+    tell_of_roles(&credentials::roles(&config, &Places::new(&sources.root, environment), environment));
     let Some(allocations) = allocations(&config.targets) else {
         log::info!("an address named by its allocation id (eipalloc-...) in ELASTIC_IP lets this policy name it");
         return Ok(print(&open()));
     };
     let region = match &config.region {
         Some(region) => region.clone(),
-        None => region(config, &question.root)?,
+        None => region(config, &sources.root)?,
     };
     Ok(print(&narrow(&region, &allocations)))
 }

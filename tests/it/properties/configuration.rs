@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use elastic_ip::config::{Config, Error};
+use elastic_ip::config::{Config, Error, Sources};
 use tempfile::TempDir;
 
 use super::assert_is_one_line;
@@ -24,10 +24,15 @@ pub fn file(name: &str, content: &[u8]) -> PathBuf {
     })
 }
 
+/// A call's that names the address.
+pub fn sources(root: &Path) -> Sources {
+    Sources { root: root.to_owned(), targets: vec![super::IP.parse().unwrap()], ..Sources::default() }
+}
+
 fn load(content: &[u8], named: bool) -> Result<Config, Error> {
-    let path = file("elastic-ip", content);
-    let targets = if named { vec![super::IP.parse().unwrap()] } else { vec![] };
-    Config::load(Some(&path), Path::new("/nonexistent"), targets, &[], &|_| None)
+    let mut sources = Sources { file: Some(file("elastic-ip", content)), ..sources(Path::new("/nonexistent")) };
+    sources.targets.truncate(named.into());
+    Config::load(&sources, &|_| None)
 }
 
 /// The text that a file gives a name of free text, or why there is none.
@@ -65,8 +70,7 @@ fn assert_names_the_file(error: &Error) {
 /// `AWS_PARAMS`, as the environment sets it. `true` if it is taken.
 pub fn aws_params(text: &str) -> bool {
     let environment = |name: &str| (name == "AWS_PARAMS").then(|| text.to_owned());
-    let targets = vec![super::IP.parse().unwrap()];
-    match Config::load(None, Path::new("/nonexistent"), targets, &[], &environment) {
+    match Config::load(&sources(Path::new("/nonexistent")), &environment) {
         Ok(config) => {
             let told = [config.role, config.profile.origin.map(|_| config.profile.name), config.region.map(|region| region.to_string())];
             let file = config.secrets_file.map(|path| path.to_string_lossy().into_owned());

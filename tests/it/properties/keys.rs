@@ -13,7 +13,7 @@ use elastic_ip::instance::{self, Identity};
 use rusoto_core::credential::AwsCredentials;
 use serde_json::Value;
 
-use super::configuration::file;
+use super::configuration::{file, sources};
 use super::server::{Server, with_server};
 use super::xml::Element;
 use super::{assert_is_fit_for_a_log, assert_is_one_line, assert_keeps_secrets};
@@ -25,7 +25,7 @@ fn find(params: &str, root: &Path, told: &[(&str, &[u8])]) -> Result<AwsCredenti
         "HOME" => Some("/home/me".to_owned()),
         _ => None,
     };
-    let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
+    let config = Config::load(&sources(root), &environment).unwrap();
     let places = Places::new(root, &environment);
     with_server(|server| {
         server.ask_metadata(told, async |metadata| {
@@ -51,7 +51,7 @@ pub fn sts_answer(status: u16, body: &[u8]) -> bool {
         [profile base]\naws_access_key_id = BASE\naws_secret_access_key = base\n",
     );
     let root = settings.ancestors().nth(4).unwrap();
-    let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
+    let config = Config::load(&sources(root), &environment).unwrap();
     let places = Places::new(root, &environment);
     let deadline = Deadline::after(Duration::from_secs(60));
     let found = with_server(|server| {
@@ -144,7 +144,7 @@ pub fn aws_files(content: &[u8]) -> bool {
             "AWS_PROFILE" => Some(profile.to_owned()),
             _ => None,
         };
-        let config = Config::load(None, root, vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
+        let config = Config::load(&sources(root), &environment).unwrap();
         if let Err(line) = Places::new(root, &environment).profile_region(&config) {
             assert_is_one_line(&line);
         }

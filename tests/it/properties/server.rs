@@ -19,6 +19,8 @@ use elastic_ip::imds::Imds;
 use rusoto_core::credential::AwsCredentials;
 use tokio::runtime::{Builder, Runtime};
 
+use super::configuration::sources;
+
 /// What is answered to a path, in turn; the last one is kept.
 type Answers = Arc<Mutex<HashMap<String, Vec<(u16, Vec<u8>)>>>>;
 
@@ -55,7 +57,7 @@ impl Server {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let set = url.clone();
         let environment = move |name: &str| (name == "AWS_ENDPOINT_URL_EC2").then(|| set.clone());
-        let config = Config::load(None, Path::new("/nonexistent"), vec![super::IP.parse().unwrap()], &[], &environment).unwrap();
+        let config = Config::load(&sources(Path::new("/nonexistent")), &environment).unwrap();
         let endpoint = Endpoint::new(&"eu-west-1".parse().unwrap(), &config).unwrap();
         let keys = Rc::new(Keys::fixed(AwsCredentials::new("AKID", "secret", None, None)));
         let minute = Duration::from_secs(60);

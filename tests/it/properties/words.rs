@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStringExt;
 
-use elastic_ip::cli::{self, Action, Call, Invocation, Misuse, Question};
+use elastic_ip::cli::{self, Call, Misuse};
 use elastic_ip::escape::{one_line, printable};
 use elastic_ip::ids::{Interface, Name, Target};
+use elastic_ip::report::Style;
+use elastic_ip::run::Request;
 
 use super::{assert_is_fit_for_a_log, assert_is_one_line};
 
@@ -40,19 +42,18 @@ pub fn command_line(input: &[u8]) -> bool {
     let arguments = std::iter::once(b"elastic-ip".as_slice()).chain(words.iter().copied());
     let read = cli::parse(arguments.map(|word| OsString::from_vec(word.to_vec())).collect());
     match &read {
-        Ok(call) => {
-            let (Call::Act(Invocation { targets, .. }) | Call::Check(Question { targets, .. }) | Call::Policy(Question { targets, .. })) =
-                call;
-            for target in targets {
+        Ok(line) => {
+            let (Call::Act(Request { sources, .. }, _) | Call::Check { sources, .. } | Call::Policy(sources)) = &line.call;
+            for target in &sources.targets {
                 assert!(words.contains(&target.to_string().as_bytes()), "{target} was not named");
             }
-            assert!(wants_status || !matches!(call, Call::Act(Invocation { action: Action::Status, .. })));
+            assert!(wants_status || !matches!(line.call, Call::Act(_, Style::Status | Style::Json)));
         }
         Err(Misuse::Asked(text)) => assert!(text.contains("elastic-ip"), "{text:?}"),
-        Err(Misuse::BadArguments(line) | Misuse::UnknownAction(line)) => assert_is_one_line(line),
-        Err(Misuse::BadStatusArguments { line, .. }) => {
+        Err(Misuse::UnknownAction(line)) => assert_is_one_line(line),
+        Err(Misuse::BadArguments { line, style }) => {
             assert_is_one_line(line);
-            assert!(wants_status);
+            assert!(wants_status || *style == Style::Action);
         }
     }
     read.is_ok()

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::Summary;
 use crate::message::Message;
-use crate::run::Done;
+use crate::run::{AddressOutcome, Done};
 use crate::takeover::Outcome;
 
 const HELD: &str = "held";
@@ -12,27 +13,22 @@ const NOT_HELD: &str = "not-held";
 const UNKNOWN: &str = "unknown";
 
 /// The document of a status that was asked.
-#[must_use]
 pub fn of(done: &Done) -> String {
-    let states: Vec<&str> = done.outcomes.iter().map(|(_, outcome)| state(outcome)).collect();
-    let all = if states.contains(&UNKNOWN) {
-        UNKNOWN
-    } else if states.iter().all(|state| *state == HELD) {
-        HELD
-    } else {
-        NOT_HELD
+    let all = match Summary::of(done) {
+        Summary::Held => HELD,
+        Summary::NotHeld => NOT_HELD,
+        Summary::Unknown => UNKNOWN,
     };
-    let addresses = done.outcomes.iter().zip(&states).zip(&done.owners).map(|(((target, _), state), owner)| {
+    let addresses = done.addresses.iter().map(|AddressOutcome { target, outcome, owner }| {
         let interface = target.interface.as_ref().map(ToString::to_string);
         let holder = owner.as_ref().map(ToString::to_string);
-        json!({ "address": target.name.to_string(), "interface": interface, "state": state, "holder": holder })
+        json!({ "address": target.name.to_string(), "interface": interface, "state": state(outcome), "holder": holder })
     });
     let instance = done.me.as_ref().map(ToString::to_string);
     text(&json!({ "state": all, "instance": instance, "addresses": addresses.collect::<Vec<_>>() }))
 }
 
 /// The document of a status that could not be asked.
-#[must_use]
 pub fn of_nothing() -> String {
     text(&json!({ "state": UNKNOWN, "instance": null, "addresses": [] }))
 }
