@@ -25,7 +25,7 @@ use crate::message::Message;
 use crate::partition::Partition;
 use crate::session::{Origin, Session};
 use crate::takeover::store::{Folder, Store};
-pub use fact::{Fact, Verdict};
+pub(crate) use fact::{Fact, Verdict};
 pub use table::Style;
 
 /// How long all of it may take.
@@ -47,9 +47,9 @@ const FAILURES_FIRST: &str = "correct what is marked fail first";
 #[derive(Debug)]
 pub struct Check {
     /// In the order in which a start comes upon them.
-    pub facts: Vec<Fact>,
+    pub(crate) facts: Vec<Fact>,
     /// A short hash of what must be the same on both nodes, where it is known.
-    pub fingerprint: Option<String>,
+    pub(crate) fingerprint: Option<String>,
 }
 
 impl Check {

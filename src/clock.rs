@@ -18,23 +18,23 @@ impl Moment {
 
     /// The milliseconds from the boot to this moment.
     #[must_use]
-    pub fn as_millis(self) -> i64 {
+    pub(crate) fn as_millis(self) -> i64 {
         self.0
     }
 
     /// How long this moment is after `earlier`; zero if it is not.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 }
 
 /// Tells the present moment. The tests' clocks keep their own time.
-pub type Clock<'a> = &'a dyn Fn() -> Moment;
+pub(crate) type Clock<'a> = &'a dyn Fn() -> Moment;
 
 /// The present moment of this machine.
 #[must_use]
-pub fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     // Linux has had this clock since 2.6.39.
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
     Moment(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))

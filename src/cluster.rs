@@ -13,7 +13,7 @@ use crate::config::below;
 use crate::escape::printable;
 use crate::file;
 use crate::message::Message;
-pub use guard::Guard;
+pub(crate) use guard::Guard;
 
 /// The resource's name, in each manager's configuration.
 const RESOURCE: &str = "elastic-ip";
@@ -26,7 +26,7 @@ const LIMIT: u64 = 4 * 1024 * 1024;
 
 /// One cluster manager's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manager {
+pub(crate) struct Manager {
     /// Whose it is.
     pub name: &'static str,
     /// Where it is.
@@ -40,7 +40,7 @@ type Reads = fn(root: &Path, file: &Path) -> Result<bool, file::Error>;
 
 /// Those whose configuration is there.
 #[must_use]
-pub fn find(root: &Path) -> Vec<Manager> {
+pub(crate) fn find(root: &Path) -> Vec<Manager> {
     let managers: [(&str, &str, Reads); 3] = [
         (HEARTBEAT, "/etc/ha.d/haresources", |_, file| Ok(haresources::names_it(&lenient(file)?))),
         ("Pacemaker", "/var/lib/pacemaker/cib/cib.xml", |_, file| {
@@ -63,7 +63,7 @@ pub fn find(root: &Path) -> Vec<Manager> {
 
 /// The guard of a Heartbeat that moves the address. The error is one line.
 #[must_use]
-pub fn guard(root: &Path, managers: &[Manager]) -> Option<Result<Guard, Message>> {
+pub(crate) fn guard(root: &Path, managers: &[Manager]) -> Option<Result<Guard, Message>> {
     managers.iter().find(|manager| manager.name == HEARTBEAT && manager.moves_it == Ok(true))?;
     match guard::find(root) {
         Ok(guard) => Some(Ok(guard)),

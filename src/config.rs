@@ -17,16 +17,16 @@ use crate::message::Message;
 use aws_params::AwsParams;
 pub use aws_sdk::{Choice, Metadata, NamedFile};
 use defaults::{Assignment, Value};
-pub use setting::Setting;
+pub(crate) use setting::Setting;
 
 /// Where the configuration is looked for.
-pub const FILE: &str = "/etc/default/elastic-ip";
+pub(crate) const FILE: &str = "/etc/default/elastic-ip";
 
 /// Where Debian's ca-certificates keeps all authorities, an operator's own among them (update-ca-certificates(8)).
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Looks a name up in the caller's environment.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The environment of this process, as far as it is Unicode.
 #[must_use]
@@ -73,7 +73,7 @@ const NAMES: [&str; 32] = [
 /// What a caller gives for its configuration, beside the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The configuration file, where it is not [`FILE`]. That one may be absent, this one may not.
+    /// The configuration file, where it is not `/etc/default/elastic-ip`. That one may be absent, this one may not.
     pub file: Option<PathBuf>,
     /// The folder below which every file of the system is looked for.
     pub root: PathBuf,
@@ -94,24 +94,24 @@ pub enum Error {
 
 /// How long each action may take in all.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// For start: long, because under Heartbeat a failed start is final.
-    pub start: Duration,
+    pub(crate) start: Duration,
     /// For start while EC2 does not answer, not even that it has too many calls: a live peer may reach it.
-    pub no_response_limit: Duration,
+    pub(crate) no_response_limit: Duration,
     /// For stop: short, because Heartbeat repeats a failed one eleven times.
-    pub stop: Duration,
+    pub(crate) stop: Duration,
     /// For status.
-    pub status: Duration,
+    pub(crate) status: Duration,
 }
 
 /// An instance's id that is configured.
 #[derive(Clone, Debug)]
 pub struct NamedInstance {
     /// The id.
-    pub id: InstanceId,
+    pub(crate) id: InstanceId,
     /// What names it.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 /// Everything that may be configured. It cannot be shown as a whole, for a proxy's URL may hold a password.
@@ -120,45 +120,45 @@ pub struct Config {
     /// The addresses to hold, at least one.
     pub targets: Vec<Target>,
     /// `MY_ID`, where it is set to an id.
-    pub instance: Option<NamedInstance>,
+    pub(crate) instance: Option<NamedInstance>,
     /// The region, where `AWS_PARAMS` or a variable names one.
     pub region: Option<RegionName>,
     /// The EC2 API's URL, where it is not the region's own.
-    pub endpoint: Option<Url>,
+    pub(crate) endpoint: Option<Url>,
     /// The STS API's URL, where it is not the region's own.
-    pub sts_endpoint: Option<Url>,
+    pub(crate) sts_endpoint: Option<Url>,
     /// Use the region's FIPS endpoint.
-    pub fips: bool,
+    pub(crate) fips: bool,
     /// Use the region's dual-stack endpoint.
-    pub dualstack: bool,
+    pub(crate) dualstack: bool,
     /// The file of the authorities whose certificates an `https` endpoint may have, where it is not the system's.
-    pub authorities: Option<PathBuf>,
+    pub(crate) authorities: Option<PathBuf>,
     /// The system's file of authorities, which may be absent.
-    pub system_authorities: PathBuf,
+    pub(crate) system_authorities: PathBuf,
     /// The proxy for calls to an `https` endpoint.
-    pub proxy: Option<Url>,
+    pub(crate) proxy: Option<Url>,
     /// The hosts that are called without the proxy, in curl's form.
     pub no_proxy: Option<String>,
     /// The metadata service.
-    pub imds: Metadata,
+    pub(crate) imds: Metadata,
     /// The role whose credentials to take from the metadata service, to the exclusion of other credentials.
     pub role: Option<String>,
     /// The profile for what `~/.aws` is asked.
     pub profile: Choice,
     /// The file in place of `~/.aws/credentials`.
-    pub credentials_file: Option<NamedFile>,
+    pub(crate) credentials_file: Option<NamedFile>,
     /// The file in place of `~/.aws/config`.
-    pub config_file: Option<NamedFile>,
+    pub(crate) aws_config_file: Option<NamedFile>,
     /// The file to take credentials from, to the exclusion of other credentials.
     pub secrets_file: Option<PathBuf>,
     /// Whether start may take an address that somebody holds.
-    pub allow_reassociation: bool,
+    pub(crate) allow_reassociation: bool,
     /// Whether stop releases the address, or leaves it until a peer takes it.
-    pub release_on_stop: bool,
+    pub(crate) release_on_stop: bool,
     /// How long each action may take.
-    pub timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     /// Where what later calls must know is kept.
-    pub state_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
 }
 
 impl Config {
@@ -173,20 +173,20 @@ impl Config {
 
 /// Where the names are set that are set at all; all others have their defaults.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Origins {
+pub(crate) struct Origins {
     /// The configuration file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Whether there is one.
-    pub exists: bool,
+    pub(crate) exists: bool,
     /// Each name that the file sets, with its line.
-    pub lines: Vec<(&'static str, usize)>,
+    pub(crate) lines: Vec<(&'static str, usize)>,
     /// Each name that only the environment sets.
-    pub environment: Vec<&'static str>,
+    pub(crate) environment: Vec<&'static str>,
 }
 
 impl Origins {
     /// Reads as [`Config::load`] does.
-    pub fn find(sources: &Sources, environment: Environment) -> Result<Self, Error> {
+    pub(crate) fn find(sources: &Sources, environment: Environment) -> Result<Self, Error> {
         let settings = Settings::read(sources, environment)?;
         let mut lines = Vec::new();
         let mut in_environment = Vec::new();
@@ -204,7 +204,7 @@ impl Origins {
 
 /// Where a path of the running system is, when the system is looked for below `root`.
 #[must_use]
-pub fn below(root: &Path, path: &Path) -> PathBuf {
+pub(crate) fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
@@ -323,7 +323,7 @@ impl<'a> Settings<'a> {
             role: params.role,
             profile: self.choice(params.profile.as_deref(), credentials_file.as_ref())?,
             credentials_file,
-            config_file: self.named_file("AWS_CONFIG_FILE")?,
+            aws_config_file: self.named_file("AWS_CONFIG_FILE")?,
             secrets_file: params.secrets_file.map(|path| below(root, &path)),
             allow_reassociation,
             release_on_stop,

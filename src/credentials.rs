@@ -150,7 +150,7 @@ impl<'a> Places<'a> {
             };
             AwsFiles::read(&Paths {
                 credentials: path(config.credentials_file.as_ref(), "credentials"),
-                config: path(config.config_file.as_ref(), "config"),
+                config: path(config.aws_config_file.as_ref(), "config"),
             })
         })
     }
@@ -178,7 +178,7 @@ fn no_profile(config: &Config) -> Message {
         Some(file) => file.path.display().to_string(),
         None => format!("~/.aws/{name}"),
     };
-    let files = [shown(config.credentials_file.as_ref(), "credentials"), shown(config.config_file.as_ref(), "config")].join(" or ");
+    let files = [shown(config.credentials_file.as_ref(), "credentials"), shown(config.aws_config_file.as_ref(), "config")].join(" or ");
     Message::new(format!("no profile {name:?} in {files}"), format!("{}: correct the name", origin.as_deref().unwrap_or_default()))
 }
 
@@ -199,7 +199,7 @@ struct Origin {
 impl Keys {
     /// Nothing is looked for yet. A call to STS does not take longer than `deadline`.
     #[must_use]
-    pub fn new(config: Rc<Config>, root: &Path, imds: Rc<Imds>, deadline: Deadline) -> Self {
+    pub(crate) fn new(config: Rc<Config>, root: &Path, imds: Rc<Imds>, deadline: Deadline) -> Self {
         let source = Origin { config, root: root.to_owned(), imds, deadline };
         Self { cached: RefCell::default(), source: Some(source) }
     }
@@ -211,7 +211,7 @@ impl Keys {
     }
 
     /// The keys.
-    pub async fn get(&self) -> Result<AwsCredentials, Error> {
+    pub(crate) async fn get(&self) -> Result<AwsCredentials, Error> {
         let cached = self.cached.borrow().clone();
         match cached {
             Some(keys) => Ok(keys),
@@ -220,7 +220,7 @@ impl Keys {
     }
 
     /// Looks for the keys, and says where they were found.
-    pub async fn find(&self) -> Result<Found, Error> {
+    pub(crate) async fn find(&self) -> Result<Found, Error> {
         let Origin { config, root, imds, deadline } = self.source.as_ref().ok_or(Error::Nowhere)?;
         let places = Places::new(root, &config::environment);
         let found = find(config, &places, &config::environment, imds, deadline).await?;
@@ -229,7 +229,7 @@ impl Keys {
     }
 
     /// EC2 has refused them: they are looked for anew before the next call.
-    pub fn invalidate(&self) {
+    pub(crate) fn invalidate(&self) {
         if self.source.is_some() {
             self.cached.take();
         }
@@ -241,7 +241,7 @@ pub struct Found {
     /// The keys.
     pub keys: AwsCredentials,
     /// Where they were found, in words that hold no secret.
-    pub place: String,
+    pub(crate) place: String,
 }
 
 /// Looks through the places in turn. A place that is named excludes all others. Nothing is asked of STS beyond `deadline`.
@@ -280,7 +280,7 @@ async fn of_the_instance(imds: &Imds, named: Option<&str>) -> Result<Found, Erro
 }
 
 /// Whether the places that need no network have keys that can be used, or leave it to the instance's role.
-pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(), Error> {
+pub(crate) fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(), Error> {
     match locate(config, places, environment)? {
         (Source::Instance(None), Some(before @ Error::NotAllowed(_))) => Err(before),
         _ => Ok(()),
@@ -288,18 +288,18 @@ pub fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>)
 }
 
 /// A role that STS is asked for.
-pub struct Assumed {
+pub(crate) struct Assumed {
     /// Its ARN.
-    pub arn: String,
+    pub(crate) arn: String,
     /// The profile that names it.
-    pub place: String,
+    pub(crate) place: String,
     /// Who asks for it, in words.
-    pub by: String,
+    pub(crate) by: String,
 }
 
 /// The roles that STS is asked for, and first the one that calls EC2. None where the keys need no role or are not found.
 #[must_use]
-pub fn roles(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Vec<Assumed> {
+pub(crate) fn roles(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Vec<Assumed> {
     let mut roles = Vec::new();
     let mut source = locate(config, places, environment).map(|(source, _)| source);
     while let Ok(Source::Role(role)) = source {

@@ -34,24 +34,24 @@ impl Deadline {
 
     /// The time that is left if EC2 says no more, zero when it has passed.
     #[must_use]
-    pub fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.left_for_answers().min(self.no_response_limit.saturating_sub(self.heard.get().elapsed()))
     }
 
     /// The time that is left while EC2 answers.
     #[must_use]
-    pub fn left_for_answers(&self) -> Duration {
+    pub(crate) fn left_for_answers(&self) -> Duration {
         self.end.saturating_duration_since(Instant::now())
     }
 
     /// EC2 has answered.
-    pub fn heard(&self) {
+    pub(crate) fn heard(&self) {
         self.heard.set(Instant::now());
     }
 
     /// The time since the call began.
     #[must_use]
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 }

@@ -144,14 +144,14 @@ impl Error {
 
     /// A change that was acknowledged, and that no describe shows.
     #[must_use]
-    pub fn unconfirmed(change: &str) -> Self {
+    pub(crate) fn unconfirmed(change: &str) -> Self {
         Self::new(Kind::Ambiguous, format!("{change} was acknowledged but cannot be seen yet"))
     }
 
     /// The same, of an address that a describe has shown at `owner`. EC2 refuses to take one from a NAT gateway or a load balancer with
     /// the codes that it has for bad keys.
     #[must_use]
-    pub fn of_an_address_at(mut self, owner: &Owner) -> Self {
+    pub(crate) fn of_an_address_at(mut self, owner: &Owner) -> Self {
         if !self.may_be_for_the_owner() {
             return self;
         }
@@ -167,13 +167,13 @@ impl Error {
 
     /// Whether EC2 may have refused for the sake of who has the address.
     #[must_use]
-    pub fn may_be_for_the_owner(&self) -> bool {
+    pub(crate) fn may_be_for_the_owner(&self) -> bool {
         ["AuthFailure", "InvalidIPAddress.InUse", "OperationNotPermitted"].iter().any(|code| self.is_refusal(code))
     }
 
     /// Whether EC2 refused with this error code.
     #[must_use]
-    pub fn is_refusal(&self, code: &str) -> bool {
+    pub(crate) fn is_refusal(&self, code: &str) -> bool {
         matches!(&self.kind, Kind::Refused(actual) | Kind::NotYet(actual) if actual == code)
     }
 }

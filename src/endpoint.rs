@@ -28,11 +28,11 @@ pub struct Endpoint {
 
 /// That the endpoint answers.
 #[derive(Clone, Copy, Debug)]
-pub struct Reached {
+pub(crate) struct Reached {
     /// How long it took, with name look-up, connection and TLS.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// How far its clock is ahead of this machine's at least, where it tells.
-    pub ahead: Option<TimeDelta>,
+    pub(crate) ahead: Option<TimeDelta>,
 }
 
 impl Endpoint {
@@ -42,7 +42,7 @@ impl Endpoint {
     }
 
     /// STS, in the same way.
-    pub fn sts(region: &RegionName, config: &Config) -> Result<Self, Message> {
+    pub(crate) fn sts(region: &RegionName, config: &Config) -> Result<Self, Message> {
         Self::of("sts", config.sts_endpoint.as_ref(), region, config)
     }
 
@@ -55,25 +55,25 @@ impl Endpoint {
 
     /// The endpoint as rusoto wants it. Its own list of regions is of 2022.
     #[must_use]
-    pub fn region(&self) -> Region {
+    pub(crate) fn region(&self) -> Region {
         Region::Custom { name: self.region.clone(), endpoint: self.url.clone() }
     }
 
     /// Where it is, without what a configured URL may hold before its host: that could be a password.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         shown(&self.url)
     }
 
     /// The proxy on the way, shown in the same way.
     #[must_use]
-    pub fn proxy(&self) -> Option<String> {
+    pub(crate) fn proxy(&self) -> Option<String> {
         let proxy = self.proxy.as_ref().filter(|_| self.url.starts_with("https:"))?;
         Some(shown(proxy.as_str()))
     }
 
     /// Whether anything answers there, asked without keys. The error is one line.
-    pub async fn reach(&self, connect_limit: Duration, limit: Duration) -> Result<Reached, Message> {
+    pub(crate) async fn reach(&self, connect_limit: Duration, limit: Duration) -> Result<Reached, Message> {
         let client = self.client(connect_limit).map_err(|error| format!("{error:#}"))?;
         let begun = Instant::now();
         let answer = http::exchange(client.get(&self.url), self.proxy().as_deref(), limit).await.map_err(|error| error.message)?;
@@ -83,7 +83,7 @@ impl Endpoint {
     }
 
     /// A client that reaches the endpoint, through the proxy where one is configured.
-    pub fn client(&self, connect_limit: Duration) -> anyhow::Result<reqwest::Client> {
+    pub(crate) fn client(&self, connect_limit: Duration) -> anyhow::Result<reqwest::Client> {
         let mut builder = http::client(connect_limit);
         if !self.url.starts_with("https:") {
             // Reading the root certificates costs more than the rest of a call.

@@ -11,19 +11,19 @@ use nix::unistd::geteuid;
 use zeroize::Zeroizing;
 
 /// The largest file that [`read`] reads, in bytes.
-pub const LIMIT: u64 = 64 * 1024;
+pub(crate) const LIMIT: u64 = 64 * 1024;
 
 /// A file's text, with what the open handle says of it.
 pub struct TextFile {
     /// The whole text, which may be a secret: it is wiped from the memory at the end.
-    pub text: Zeroizing<String>,
+    pub(crate) text: Zeroizing<String>,
     path: PathBuf,
     about: Metadata,
 }
 
 impl TextFile {
     /// Refuses a file that is neither root's nor the caller's, or that others may write.
-    pub fn check_owner(&self) -> Result<(), Unsafe> {
+    pub(crate) fn check_owner(&self) -> Result<(), Unsafe> {
         let shown = self.path.display();
         let (owner, caller) = (self.about.uid(), geteuid().as_raw());
         if owner != 0 && owner != caller {
@@ -38,7 +38,7 @@ impl TextFile {
     }
 
     /// Refuses a file that holds a secret but is not its owner's alone, where the owner is root or the caller.
-    pub fn check_secrecy(&self) -> Result<(), Unsafe> {
+    pub(crate) fn check_secrecy(&self) -> Result<(), Unsafe> {
         if let Err(error @ Unsafe::Foreign(_)) = self.check_owner() {
             return Err(error);
         }
@@ -58,7 +58,7 @@ impl TextFile {
 
 /// Why a file is not trusted. Each holds one line with the file and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unsafe {
+pub(crate) enum Unsafe {
     /// It is somebody else's.
     Foreign(Message),
     /// Its mode lets others in.
@@ -67,7 +67,7 @@ pub enum Unsafe {
 
 /// Why there is no text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Error {
+pub(crate) enum Error {
     /// There is no such file.
     Missing,
     /// The caller may not open it. Holds one line with the file and the remedy.
@@ -77,14 +77,14 @@ pub enum Error {
 }
 
 /// Reads a whole text file of at most [`LIMIT`] bytes. See [`read_up_to`].
-pub fn read(path: &Path) -> Result<TextFile, Error> {
+pub(crate) fn read(path: &Path) -> Result<TextFile, Error> {
     read_up_to(LIMIT, path)
 }
 
 /// Reads a whole text file of at most `limit` bytes.
 ///
 /// A FIFO, device or directory is refused without waiting for it; so are NUL bytes, a byte order mark and anything but UTF-8.
-pub fn read_up_to(limit: u64, path: &Path) -> Result<TextFile, Error> {
+pub(crate) fn read_up_to(limit: u64, path: &Path) -> Result<TextFile, Error> {
     let (bytes, about) = bytes_up_to(limit, path)?;
     Ok(TextFile { text: text(path, &bytes)?, path: path.to_owned(), about })
 }
@@ -92,7 +92,7 @@ pub fn read_up_to(limit: u64, path: &Path) -> Result<TextFile, Error> {
 /// Reads a whole file of at most `limit` bytes, whatever they are.
 ///
 /// A FIFO, device or directory is refused without waiting for it.
-pub fn bytes_up_to(limit: u64, path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata), Error> {
+pub(crate) fn bytes_up_to(limit: u64, path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata), Error> {
     let shown = path.display();
     // Without O_NONBLOCK, opening a FIFO would wait for its writer for ever.
     let opened = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);

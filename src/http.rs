@@ -15,22 +15,22 @@ const LIMIT: usize = 256 * 1024;
 /// What came back. It cannot be shown as a whole, for it may hold keys.
 pub struct Answer {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The body, whole.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// The `Date` header, where it can be read.
-    pub date: Option<String>,
+    pub(crate) date: Option<String>,
 }
 
 /// Why nothing came back.
 #[derive(Debug)]
-pub struct Error {
+pub(crate) struct Error {
     /// The peer may have seen the request, and may have done what it asks.
-    pub is_sent: bool,
+    pub(crate) is_sent: bool,
     /// The time was over.
-    pub is_timeout: bool,
+    pub(crate) is_timeout: bool,
     /// Why.
-    pub message: Message,
+    pub(crate) message: Message,
 }
 
 impl fmt::Display for Error {
@@ -42,7 +42,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What every client here has in common: it follows no redirect and takes no proxy from the environment.
-pub fn client(connect_limit: Duration) -> ClientBuilder {
+pub(crate) fn client(connect_limit: Duration) -> ClientBuilder {
     // Of rustls's providers, ring is the smaller and the faster to start. An error says that it is in place already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
@@ -54,7 +54,7 @@ pub fn client(connect_limit: Duration) -> ClientBuilder {
 
 /// Makes one request. Name look-up, connection, TLS and body are all done within `limit`, or it is an error.
 /// `proxy` is what an error calls the proxy on the way.
-pub async fn exchange(request: RequestBuilder, proxy: Option<&str>, limit: Duration) -> Result<Answer, Error> {
+pub(crate) async fn exchange(request: RequestBuilder, proxy: Option<&str>, limit: Duration) -> Result<Answer, Error> {
     let (client, request) = request.timeout(limit).build_split();
     let request = request.map_err(|error| reason(&error, "the URL that is configured", None, limit))?;
     let host = request.url().host_str().unwrap_or_default().to_owned();

@@ -47,7 +47,7 @@ pub struct Destination {
 
 impl Target {
     /// Reads the words of a list. A word that is there twice counts once. The error is one line with what is wrong and the remedy.
-    pub fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, Message> {
+    pub(crate) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, Message> {
         let mut targets: Vec<Self> = Vec::new();
         for word in words {
             let target: Self = word.parse()?;
@@ -230,7 +230,7 @@ id!(
 
 /// An interface's hardware address, as the kernel and the metadata service write it: `0e:49:61:0f:c3:11`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mac(String);
+pub(crate) struct Mac(String);
 
 impl FromStr for Mac {
     type Err = String;

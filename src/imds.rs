@@ -23,7 +23,7 @@ const TOKEN_LIFE: &str = "600";
 
 /// Why a fact is not known.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// The service has no such fact.
     Absent(Message),
     /// The service does not accept a token that it has just given, which it may within a minute.
@@ -83,53 +83,53 @@ impl Imds {
     }
 
     /// This instance's id.
-    pub async fn instance_id(&self) -> Result<String, Error> {
+    pub(crate) async fn instance_id(&self) -> Result<String, Error> {
         self.fact("meta-data/instance-id").await
     }
 
     /// The region this instance is in.
-    pub async fn region(&self) -> Result<String, Error> {
+    pub(crate) async fn region(&self) -> Result<String, Error> {
         self.fact("meta-data/placement/region").await
     }
 
     /// The hardware address of the primary interface.
-    pub async fn primary_mac(&self) -> Result<String, Error> {
+    pub(crate) async fn primary_mac(&self) -> Result<String, Error> {
         self.fact("meta-data/mac").await
     }
 
     /// The hardware addresses of all interfaces, one a line, each with a slash.
-    pub async fn macs(&self) -> Result<String, Error> {
+    pub(crate) async fn macs(&self) -> Result<String, Error> {
         self.fact("meta-data/network/interfaces/macs/").await
     }
 
     /// The id of an interface.
-    pub async fn interface_id(&self, mac: &Mac) -> Result<String, Error> {
+    pub(crate) async fn interface_id(&self, mac: &Mac) -> Result<String, Error> {
         self.fact(&format!("meta-data/network/interfaces/macs/{mac}/interface-id")).await
     }
 
     /// The private IPv4 addresses of an interface, one a line, the primary one first.
-    pub async fn private_addresses(&self, mac: &Mac) -> Result<String, Error> {
+    pub(crate) async fn private_addresses(&self, mac: &Mac) -> Result<String, Error> {
         self.fact(&format!("meta-data/network/interfaces/macs/{mac}/local-ipv4s")).await
     }
 
     /// The public IPv4 addresses of an interface, one a line.
-    pub async fn public_addresses(&self, mac: &Mac) -> Result<String, Error> {
+    pub(crate) async fn public_addresses(&self, mac: &Mac) -> Result<String, Error> {
         self.fact(&format!("meta-data/network/interfaces/macs/{mac}/ipv4-associations/")).await
     }
 
     /// The private addresses of an interface that a public one is mapped to, one a line.
-    pub async fn mapped_to(&self, mac: &Mac, public: Ipv4Addr) -> Result<String, Error> {
+    pub(crate) async fn mapped_to(&self, mac: &Mac, public: Ipv4Addr) -> Result<String, Error> {
         self.fact(&format!("meta-data/network/interfaces/macs/{mac}/ipv4-associations/{public}")).await
     }
 
     /// The name of this instance's role.
-    pub async fn role(&self) -> Result<String, Error> {
+    pub(crate) async fn role(&self) -> Result<String, Error> {
         let names = self.fact("meta-data/iam/security-credentials/").await?;
         Ok(names.lines().next().unwrap_or_default().trim().to_owned())
     }
 
     /// The credentials of a role, as JSON.
-    pub async fn role_credentials(&self, role: &str) -> Result<Zeroizing<String>, Error> {
+    pub(crate) async fn role_credentials(&self, role: &str) -> Result<Zeroizing<String>, Error> {
         self.fact(&format!("meta-data/iam/security-credentials/{role}")).await.map(Zeroizing::new)
     }
 

@@ -112,13 +112,13 @@ impl Identity {
 
     /// The id, where it has been found out.
     #[must_use]
-    pub fn known(&self) -> Option<InstanceId> {
+    pub(crate) fn known(&self) -> Option<InstanceId> {
         self.found.get().cloned()
     }
 
     /// Whether the id that is configured is not another's than the hardware's: it may have come here in an image of the peer, and both
     /// would take themselves for one instance.
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         match (&self.configured, asset_tag(&self.root)) {
             (Some(NamedInstance { id, origin }), Some(firmware)) if *id != firmware => Err(Error::Unfit(Message::new(
                 format!("{origin} is {id}, but the firmware says that this is {firmware}"),
@@ -146,7 +146,7 @@ pub async fn region(imds: &Imds) -> Result<RegionName, Error> {
 
 /// The id that the firmware holds, where it does.
 #[must_use]
-pub fn asset_tag(root: &Path) -> Option<InstanceId> {
+pub(crate) fn asset_tag(root: &Path) -> Option<InstanceId> {
     let tag = file::read(&below(root, Path::new(ASSET_TAG))).ok()?;
     tag.text.trim().parse().ok()
 }

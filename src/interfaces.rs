@@ -26,7 +26,7 @@ struct Attached {
 }
 
 /// The interfaces of this instance. The metadata service is asked once for each thing that matters, and for no other.
-pub struct Interfaces {
+pub(crate) struct Interfaces {
     root: PathBuf,
     imds: Rc<Imds>,
     known: Mutex<Known>,
@@ -42,13 +42,13 @@ struct Known {
 impl Interfaces {
     /// Nothing is asked yet. The kernel's files are looked for below `root`.
     #[must_use]
-    pub fn new(root: &Path, imds: Rc<Imds>) -> Self {
+    pub(crate) fn new(root: &Path, imds: Rc<Imds>) -> Self {
         Self { root: root.to_owned(), imds, known: Mutex::default() }
     }
 
     /// Where an address belongs that is one of several. One that names no interface belongs on the instance. The error says that the
     /// interface is not there, or that another of the addresses belongs in the same place and goes first.
-    pub async fn destination(&self, instance: &InstanceId, target: &Target, all: &[Target]) -> Result<Destination, Error> {
+    pub(crate) async fn destination(&self, instance: &InstanceId, target: &Target, all: &[Target]) -> Result<Destination, Error> {
         let destination = |interface, private| Destination { instance: instance.clone(), interface, private };
         let Some(named) = &target.interface else { return Ok(destination(None, None)) };
         let mut known = self.known.lock().await;
@@ -80,7 +80,7 @@ impl Interfaces {
     }
 
     /// The primary interface of an instance that has several, and `None` of one that has not.
-    pub async fn primary(&self) -> Result<Option<InterfaceId>, Error> {
+    pub(crate) async fn primary(&self) -> Result<Option<InterfaceId>, Error> {
         let mut known = self.known.lock().await;
         if self.macs(&mut known).await?.len() > 1 {
             let mac = self.primary_mac(&mut known).await?;
@@ -91,7 +91,7 @@ impl Interfaces {
     }
 
     /// The public address that a place has, as far as the metadata service tells: another Elastic IP, or one that EC2 has given by itself.
-    pub async fn public_address(&self, place: &Destination) -> Option<Ipv4Addr> {
+    pub(crate) async fn public_address(&self, place: &Destination) -> Option<Ipv4Addr> {
         let mut known = self.known.lock().await;
         let interface = match &place.interface {
             None => {

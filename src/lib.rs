@@ -1,9 +1,23 @@
 //! Keeps an EC2 Elastic IP on the live one of two instances.
+//!
+//! The library is this package's own. What is public in it is for the program, or for the tests, fuzz targets and bench that call a part
+//! without the program around it; all else is `pub(crate)`.
 
+#![warn(unreachable_pub)]
+
+// The program's main calls these.
 pub mod check;
 pub mod cli;
+pub mod journal;
+pub mod lsb;
+pub mod ocf;
+pub mod policy;
+pub mod process;
+pub mod report;
+pub mod run;
+
+// So do tests/it, fuzz and bench; and with them these.
 pub mod clock;
-pub mod cluster;
 pub mod config;
 pub mod credentials;
 pub mod deadline;
@@ -15,17 +29,13 @@ pub mod http;
 pub mod ids;
 pub mod imds;
 pub mod instance;
-pub mod interfaces;
-pub mod journal;
-pub mod lsb;
 pub mod message;
-pub mod ocf;
-pub mod partition;
-pub mod policy;
-pub mod process;
-pub mod report;
 pub mod retry;
-pub mod run;
-pub mod session;
-pub mod signing;
 pub mod takeover;
+
+// Nobody outside needs these.
+mod cluster;
+mod interfaces;
+mod partition;
+mod session;
+mod signing;

@@ -9,7 +9,7 @@ use crate::session::SetupError;
 /// The exit code of status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum StatusCode {
+pub(crate) enum StatusCode {
     /// Every address is this instance's.
     Running = 0,
     /// Some address is not this instance's.
@@ -21,7 +21,7 @@ pub enum StatusCode {
 /// The exit code of every other action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum ActionCode {
+pub(crate) enum ActionCode {
     /// It is done.
     Done = 0,
     /// It could not be done, or it is not known whether it was.

@@ -10,24 +10,24 @@ pub struct Message {
     /// What happened, and to what.
     pub what: String,
     /// What to do about it, where that is known.
-    pub remedy: Option<Cow<'static, str>>,
+    pub(crate) remedy: Option<Cow<'static, str>>,
 }
 
 impl Message {
     /// With something to do about it.
-    pub fn new(what: impl Into<String>, remedy: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<Cow<'static, str>>) -> Self {
         Self { what: what.into(), remedy: Some(remedy.into()) }
     }
 
     /// The same, of this place.
     #[must_use]
-    pub fn at(self, place: impl fmt::Display) -> Self {
+    pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         Self { what: format!("{place}: {}", self.what), ..self }
     }
 
     /// The same, with something to do about it where nothing is known yet.
     #[must_use]
-    pub fn or_advise(self, remedy: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn or_advise(self, remedy: impl Into<Cow<'static, str>>) -> Self {
         Self { remedy: self.remedy.or_else(|| Some(remedy.into())), ..self }
     }
 }

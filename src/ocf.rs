@@ -31,7 +31,7 @@ const PARAMETERS: [(&str, &str); 5] = [
 /// The exit code of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Code {
+pub(crate) enum Code {
     /// It is done; for a monitor: every address is this instance's.
     Success = 0,
     /// It could not be done, or is not known.

@@ -4,7 +4,7 @@ use crate::ids::RegionName;
 
 /// What differs between partitions (botocore's `partitions.json` and `endpoints.json`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Partition {
+pub(crate) struct Partition {
     /// Its name, as in an ARN.
     pub name: &'static str,
     /// How the hosts of its services end.
@@ -16,7 +16,7 @@ pub struct Partition {
 impl Partition {
     /// The partition of a region, by the form of its name.
     #[must_use]
-    pub fn of(region: &RegionName) -> Self {
+    pub(crate) fn of(region: &RegionName) -> Self {
         let region = region.to_string();
         let (name, suffix, dualstack_suffix) = match region.split('-').collect::<Vec<_>>().as_slice() {
             ["cn", ..] => ("aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),

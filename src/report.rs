@@ -28,7 +28,7 @@ pub enum Style {
 
 /// What the outcomes of all addresses come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Summary {
+pub(crate) enum Summary {
     /// Every address is this instance's.
     Held,
     /// What became of each is known, and some address is not this instance's.
@@ -40,7 +40,7 @@ pub enum Summary {
 impl Summary {
     /// The one place where several addresses become one answer.
     #[must_use]
-    pub fn of(done: &Done) -> Self {
+    pub(crate) fn of(done: &Done) -> Self {
         let mut outcomes = done.addresses.iter().map(|address| &address.outcome);
         if outcomes.clone().any(Result::is_err) {
             Self::Unknown
@@ -77,13 +77,13 @@ pub struct Report {
 impl Report {
     /// Without a line that explains what is right.
     #[must_use]
-    pub fn new(stdout: String, complaints: Vec<Message>, code: impl Into<u8>) -> Self {
+    pub(crate) fn new(stdout: String, complaints: Vec<Message>, code: impl Into<u8>) -> Self {
         Self { stdout, complaints, notes: Vec::new(), code: code.into() }
     }
 
     /// A call that came to an end, or not even to a beginning.
     #[must_use]
-    pub fn of(style: Style, result: Result<Done, SetupError>, code: impl Into<u8>) -> Self {
+    pub(crate) fn of(style: Style, result: Result<Done, SetupError>, code: impl Into<u8>) -> Self {
         match result {
             Ok(done) => Self::of_addresses(style, &done, code.into()),
             Err(error) => Self::of_error(style, error, code),
@@ -92,7 +92,7 @@ impl Report {
 
     /// A call in which no address was looked at, for this reason.
     #[must_use]
-    pub fn of_error(style: Style, error: SetupError, code: impl Into<u8>) -> Self {
+    pub(crate) fn of_error(style: Style, error: SetupError, code: impl Into<u8>) -> Self {
         let SetupError::NoCredentials = error else { return Self::of_no_address(style, error.into(), code) };
         let remedy = "give the instance a role, or put access key id and secret key on two lines of /root/.awssecret and run: chmod 600 \
                       /root/.awssecret";
@@ -105,7 +105,7 @@ impl Report {
 
     /// The same, where all there is to say is this line.
     #[must_use]
-    pub fn of_no_address(style: Style, line: Message, code: impl Into<u8>) -> Self {
+    pub(crate) fn of_no_address(style: Style, line: Message, code: impl Into<u8>) -> Self {
         let stdout = match style {
             Style::Action | Style::Silent => String::new(),
             Style::Status => Summary::Unknown.closing_line().to_owned(),

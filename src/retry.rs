@@ -11,7 +11,7 @@ use crate::deadline::Deadline;
 
 /// How soon a failed attempt may be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// A fault that may have passed already: 50 ms, doubling up to 4 s.
     Brisk,
     /// The peer asked for fewer calls: up to 1 s, and then the longer, the longer the call has been at it.
@@ -54,7 +54,7 @@ fn throttled_wait(passed: Duration) -> Duration {
 }
 
 /// An error that knows whether to try again.
-pub trait Transient: fmt::Display {
+pub(crate) trait Transient: fmt::Display {
     /// How soon to try again, or `None` where trying again cannot help.
     fn pace(&self) -> Option<Pace>;
 
@@ -106,7 +106,7 @@ impl Retry {
 
     /// The deadline.
     #[must_use]
-    pub fn deadline(&self) -> &Deadline {
+    pub(crate) fn deadline(&self) -> &Deadline {
         &self.deadline
     }
 
@@ -117,7 +117,7 @@ impl Retry {
     /// The first wait, and each brisk one, is of any length up to its longest, so that many nodes that failed together do not come back
     /// together (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). What is spread so stays spread: the later
     /// waits of those that are throttled vary by a quarter only, so that none oversleeps. The attempt keeps its own time limit.
-    pub async fn run<T, E: Transient>(&self, what: &str, mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
+    pub(crate) async fn run<T, E: Transient>(&self, what: &str, mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
         let (mut brisk, mut calm) = (ceilings(), calm());
         let mut throttled = false;
         let mut full = None;
@@ -162,7 +162,7 @@ impl Retry {
     ///
     /// For a call that what was learned by another call allows only for so long: where calls are scarce, it is better to spend some on
     /// this one than to have to learn it again.
-    pub async fn soon(&self, left: Duration, what: &str, error: &impl Transient) -> bool {
+    pub(crate) async fn soon(&self, left: Duration, what: &str, error: &impl Transient) -> bool {
         let delay = jitter_with_bounds(0.5, 1.0)(Duration::from_millis(50));
         if left.min(self.deadline.left()) <= delay {
             return false;

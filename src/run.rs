@@ -38,22 +38,22 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Request {
     /// What to do.
-    pub act: Act,
+    pub(crate) act: Act,
     /// Where its configuration comes from.
     pub sources: Sources,
     /// Say what would be called, and change nothing.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Leave an address that somebody has where it is; only a start can be so.
-    pub if_free: bool,
+    pub(crate) if_free: bool,
     /// How long the call may take, where the caller says so. Such a caller looks at once at what a start has done, and starts it elsewhere
     /// where it failed.
-    pub limit: Option<Duration>,
+    pub(crate) limit: Option<Duration>,
 }
 
 impl Request {
     /// Without further wishes.
     #[must_use]
-    pub fn new(act: Act, sources: Sources) -> Self {
+    pub(crate) fn new(act: Act, sources: Sources) -> Self {
         Self { act, sources, dry_run: false, if_free: false, limit: None }
     }
 
@@ -74,23 +74,23 @@ impl Request {
 /// What became of a call.
 pub struct Done {
     /// What was to be done.
-    pub act: Act,
+    pub(crate) act: Act,
     /// This instance, where that is known.
-    pub me: Option<InstanceId>,
+    pub(crate) me: Option<InstanceId>,
     /// Each address.
-    pub addresses: Vec<AddressOutcome>,
+    pub(crate) addresses: Vec<AddressOutcome>,
     /// Whether a signal ended it.
     pub(crate) interrupted: bool,
 }
 
 /// What became of one address.
-pub struct AddressOutcome {
+pub(crate) struct AddressOutcome {
     /// Which it is.
-    pub target: Target,
+    pub(crate) target: Target,
     /// What became of it, or the reason why that is not known, in one line.
-    pub outcome: Result<Outcome, Message>,
+    pub(crate) outcome: Result<Outcome, Message>,
     /// Who has it, where a status has found somebody to have it.
-    pub owner: Option<Owner>,
+    pub(crate) owner: Option<Owner>,
 }
 
 impl Done {
@@ -154,7 +154,7 @@ fn end_stop(request: &Request, config: &Config, done: Result<Done, SetupError>) 
 }
 
 /// Whether the configuration is whole and, where keys are kept in files or the environment, the keys are. Asks nobody.
-pub fn validate(sources: &Sources) -> Result<(), SetupError> {
+pub(crate) fn validate(sources: &Sources) -> Result<(), SetupError> {
     let config = Config::load(sources, &config::environment)?;
     Session::new(config, &sources.root, Deadline::after(Duration::ZERO))?.validate()
 }

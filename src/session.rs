@@ -85,7 +85,7 @@ impl From<instance::Error> for SetupError {
 
 /// Where a region's name was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// `AWS_PARAMS`, a variable or a parameter.
     Configuration,
     /// `~/.aws/config`.
@@ -95,20 +95,20 @@ pub enum Origin {
 }
 
 /// A configuration on this machine.
-pub struct Session {
+pub(crate) struct Session {
     config: Rc<Config>,
     root: PathBuf,
     imds: Rc<Imds>,
     keys: Rc<Keys>,
     /// Which instance this is.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// Its interfaces.
-    pub interfaces: Interfaces,
+    pub(crate) interfaces: Interfaces,
 }
 
 impl Session {
     /// Nothing is asked yet. No question to the metadata service takes longer than `deadline`.
-    pub fn new(config: Config, root: &Path, deadline: Deadline) -> Result<Self, SetupError> {
+    pub(crate) fn new(config: Config, root: &Path, deadline: Deadline) -> Result<Self, SetupError> {
         let imds = Imds::new(&config.imds, deadline.clone()).map_err(|error| SetupError::Unavailable(format!("{error:#}").into()))?;
         let imds = Rc::new(imds);
         let config = Rc::new(config);
@@ -123,7 +123,7 @@ impl Session {
     }
 
     /// The region, and where its name was found.
-    pub async fn region(&self) -> Result<(RegionName, Origin), instance::Error> {
+    pub(crate) async fn region(&self) -> Result<(RegionName, Origin), instance::Error> {
         if let Some(region) = &self.config.region {
             return Ok((region.clone(), Origin::Configuration));
         }
@@ -135,24 +135,24 @@ impl Session {
     }
 
     /// The keys, with where they were found.
-    pub async fn credentials(&self) -> Result<Found, credentials::Error> {
+    pub(crate) async fn credentials(&self) -> Result<Found, credentials::Error> {
         self.keys.find().await
     }
 
     /// Whether the configuration's keys can be used, as far as no network is needed to know it.
-    pub fn validate(&self) -> Result<(), SetupError> {
+    pub(crate) fn validate(&self) -> Result<(), SetupError> {
         self.identity.check()?;
         let places = Places::new(&self.root, &config::environment);
         Ok(credentials::check(&self.config, &places, &config::environment)?)
     }
 
     /// EC2 in the region, with keys that are looked for anew when it refuses them. Nothing is sent yet.
-    pub fn ec2(&self, endpoint: &Endpoint, limits: Limits) -> Result<Ec2, SetupError> {
+    pub(crate) fn ec2(&self, endpoint: &Endpoint, limits: Limits) -> Result<Ec2, SetupError> {
         Ec2::new(endpoint, Rc::clone(&self.keys), limits).map_err(|error| SetupError::Unavailable(format!("{error:#}").into()))
     }
 
     /// Finds out the region and the keys, at the same time, until `retry` ends. Which instance this is, is found out while EC2 is asked.
-    pub async fn connect(self, retry: &Retry, limits: Limits) -> Result<Connection, SetupError> {
+    pub(crate) async fn connect(self, retry: &Retry, limits: Limits) -> Result<Connection, SetupError> {
         self.identity.check()?;
         let region = retry.run("region", async || self.region().await);
         let keys = retry.run("credentials", async || self.keys.get().await);
@@ -165,7 +165,7 @@ impl Session {
 }
 
 /// A session whose EC2 is known.
-pub struct Connection {
+pub(crate) struct Connection {
     session: Session,
     ec2: Ec2,
 }
@@ -173,7 +173,7 @@ pub struct Connection {
 impl Connection {
     /// This instance, where that has been found out.
     #[must_use]
-    pub fn me(&self) -> Option<InstanceId> {
+    pub(crate) fn me(&self) -> Option<InstanceId> {
         self.session.identity.known()
     }
 }

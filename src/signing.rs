@@ -13,20 +13,20 @@ const TOLERANCE: TimeDelta = TimeDelta::minutes(4);
 
 /// How far EC2's clock, as an answer's `Date` tells it, is ahead of this machine's, if that is far enough to matter.
 #[must_use]
-pub fn skew(date: &str) -> Option<TimeDelta> {
+pub(crate) fn skew(date: &str) -> Option<TimeDelta> {
     ahead(date).filter(|ahead| ahead.abs() > TOLERANCE)
 }
 
 /// How far EC2's clock is ahead of this machine's, to the second.
 #[must_use]
-pub fn ahead(date: &str) -> Option<TimeDelta> {
+pub(crate) fn ahead(date: &str) -> Option<TimeDelta> {
     let theirs = DateTime::parse_from_rfc2822(date).ok()?;
     Some(theirs.with_timezone(&Utc) - Utc::now())
 }
 
 /// Signs a request, which rusoto has signed for this machine's clock, anew for another moment
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
-pub fn sign_again(request: &mut SignedRequest, keys: &AwsCredentials, moment: DateTime<Utc>) {
+pub(crate) fn sign_again(request: &mut SignedRequest, keys: &AwsCredentials, moment: DateTime<Utc>) {
     let time = moment.format("%Y%m%dT%H%M%SZ").to_string();
     let day = &time[..8];
     request.remove_header("x-amz-date");
@@ -65,7 +65,7 @@ pub fn sign_again(request: &mut SignedRequest, keys: &AwsCredentials, moment: Da
 }
 
 /// rusoto's request, as reqwest sends it.
-pub fn prepare(http: &Client, request: SignedRequest) -> RequestBuilder {
+pub(crate) fn prepare(http: &Client, request: SignedRequest) -> RequestBuilder {
     let url = format!("{}://{}{}", request.scheme(), request.hostname(), request.canonical_path());
     let mut headers = HeaderMap::new();
     for (name, values) in request.headers() {

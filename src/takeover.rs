@@ -1,7 +1,7 @@
 //! What start does next, decided on what EC2 said last and on what is remembered. Nothing here calls, waits or prints.
 
 pub mod operation;
-pub mod release;
+pub(crate) mod release;
 pub mod state;
 pub mod store;
 
@@ -29,7 +29,7 @@ const ALREADY_ASSOCIATED: &str = "Resource.AlreadyAssociated";
 
 /// Whether an address, as it was described, is where it belongs on this instance.
 #[must_use]
-pub fn is_mine(address: &Address, destination: &Destination) -> bool {
+pub(crate) fn is_mine(address: &Address, destination: &Destination) -> bool {
     let Some(held) = &address.association else { return false };
     let here = match &held.owner {
         Owner::Instance(owner) => *owner == destination.instance,
@@ -42,7 +42,7 @@ pub fn is_mine(address: &Address, destination: &Destination) -> bool {
 
 /// What a describe shows, as it is remembered.
 #[must_use]
-pub fn shown(address: &Address, destination: &Destination) -> Shown {
+pub(crate) fn shown(address: &Address, destination: &Destination) -> Shown {
     let association = address.association.as_ref().and_then(|held| held.id.clone());
     Shown { association, mine: is_mine(address, destination) }
 }
@@ -54,7 +54,7 @@ fn is_untouched(error: &Error) -> bool {
 
 /// The next step of a takeover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TakeoverStep<'a> {
+pub(crate) enum TakeoverStep<'a> {
     /// Ask EC2 who has the address.
     Describe,
     /// Ask which interface of this instance is the primary one: it has several, and EC2 wants one named.
@@ -94,7 +94,7 @@ enum View {
 
 /// Making an address this instance's.
 #[derive(Clone, Debug)]
-pub struct Takeover {
+pub(crate) struct Takeover {
     destination: Destination,
     permission: Permission,
     /// The allocation id that is known before anything is asked.
@@ -113,7 +113,7 @@ pub struct Takeover {
 impl Takeover {
     /// With a known allocation id, nothing needs to be asked before the address is taken, unless `permission` says so.
     #[must_use]
-    pub fn new(destination: Destination, permission: Permission, allocation: Option<AllocationId>) -> Self {
+    pub(crate) fn new(destination: Destination, permission: Permission, allocation: Option<AllocationId>) -> Self {
         Self {
             destination,
             permission,
@@ -128,13 +128,13 @@ impl Takeover {
 
     /// Where the address belongs.
     #[must_use]
-    pub fn destination(&self) -> &Destination {
+    pub(crate) fn destination(&self) -> &Destination {
         &self.destination
     }
 
     /// What to do now.
     #[must_use]
-    pub fn next(&self) -> TakeoverStep<'_> {
+    pub(crate) fn next(&self) -> TakeoverStep<'_> {
         match &self.view {
             _ if self.find_primary => TakeoverStep::FindPrimary,
             View::Unasked if !self.refused => match &self.allocation {
@@ -166,7 +166,7 @@ impl Takeover {
     }
 
     /// EC2 has said who has the address. If that is known to be old, it does not say who had it when the takeover began.
-    pub fn described(&mut self, address: Address, is_old: bool) {
+    pub(crate) fn described(&mut self, address: Address, is_old: bool) {
         if !is_old {
             self.first.get_or_insert_with(|| address.clone());
         }
@@ -174,20 +174,20 @@ impl Takeover {
     }
 
     /// Time has passed since EC2 said who has the address, or since the caller decided, in which a peer may have taken it.
-    pub fn invalidate(&mut self) {
+    pub(crate) fn invalidate(&mut self) {
         self.view = View::Stale;
     }
 
     /// EC2 has acknowledged the association. `true` if that settles it: where associations have no ids the word names nothing,
     /// so that a describe must show it.
-    pub fn associated(&mut self, id: Option<&AssociationId>) -> bool {
+    pub(crate) fn associated(&mut self, id: Option<&AssociationId>) -> bool {
         self.view = View::Stale;
         self.unnamed = id.is_none();
         id.is_some()
     }
 
     /// The associate has failed, or was applied and the answer is lost. `true` if there is another way to be tried at once.
-    pub fn failed(&mut self, error: &Error) -> bool {
+    pub(crate) fn failed(&mut self, error: &Error) -> bool {
         if self.permission != Permission::Anybody && error.is_refusal(ALREADY_ASSOCIATED) {
             self.refused = true;
             if matches!(self.view, View::Unasked) {
@@ -217,7 +217,7 @@ impl Takeover {
     }
 
     /// This is the instance's primary interface, or it has no other.
-    pub fn found_primary(&mut self, interface: Option<InterfaceId>) {
+    pub(crate) fn found_primary(&mut self, interface: Option<InterfaceId>) {
         self.destination.interface = interface;
         self.find_primary = false;
     }
@@ -228,13 +228,13 @@ mod tests {
     use super::*;
     use crate::ec2::Association;
 
-    pub const ME: &str = "i-0aaaaaaaaaaaaaaaa";
-    pub const PEER: &str = "i-0bbbbbbbbbbbbbbbb";
-    pub const GATEWAY: &str = "eni-0bbbbbbbbbbbbbbbb";
+    pub(super) const ME: &str = "i-0aaaaaaaaaaaaaaaa";
+    pub(super) const PEER: &str = "i-0bbbbbbbbbbbbbbbb";
+    pub(super) const GATEWAY: &str = "eni-0bbbbbbbbbbbbbbbb";
     const ETH0: &str = "eni-0aaaaaaaaaaaaaaaa";
     const ETH1: &str = "eni-0aaaaaaaaaaaaaaab";
 
-    pub fn me() -> Destination {
+    pub(super) fn me() -> Destination {
         Destination { instance: ME.parse().unwrap(), interface: None, private: None }
     }
 
@@ -242,7 +242,7 @@ mod tests {
         Destination { interface: Some(interface.parse().unwrap()), private: private.map(|ip| ip.parse().unwrap()), ..me() }
     }
 
-    pub fn association_id(number: u8) -> AssociationId {
+    pub(super) fn association_id(number: u8) -> AssociationId {
         format!("eipassoc-{number}").parse().unwrap()
     }
 
@@ -250,7 +250,7 @@ mod tests {
         "eipalloc-0123456789abcdef0".parse().unwrap()
     }
 
-    pub fn held_by(owner: Option<&str>) -> Address {
+    pub(super) fn held_by(owner: Option<&str>) -> Address {
         let association = owner.map(|owner| Association {
             id: Some(association_id(1)),
             owner: owner.parse().map_or_else(|_| Owner::Interface(owner.parse().unwrap()), Owner::Instance),
@@ -260,14 +260,14 @@ mod tests {
         Address { public: "203.0.113.25".parse().unwrap(), allocation: Some(allocation_id()), association }
     }
 
-    pub fn without_ids(owner: Option<&str>) -> Address {
+    pub(super) fn without_ids(owner: Option<&str>) -> Address {
         let mut address = held_by(owner);
         address.allocation = None;
         address.association.iter_mut().for_each(|held| held.id = None);
         address
     }
 
-    pub fn refusal(code: &str) -> Error {
+    pub(super) fn refusal(code: &str) -> Error {
         Error::new(Kind::Refused(code.to_owned()), "")
     }
 

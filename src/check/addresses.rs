@@ -11,7 +11,7 @@ use crate::interfaces::Interfaces;
 use crate::takeover::is_mine;
 
 /// What EC2 tells of the addresses, and what it allows.
-pub async fn ask(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces: &Interfaces) -> Vec<Fact> {
+pub(super) async fn ask(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces: &Interfaces) -> Vec<Fact> {
     let destinations = config.targets.iter().map(async |target| match me {
         Some(me) => Some(interfaces.destination(me, target, &config.targets).await),
         None => None,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Check, Fact};
 
 /// The whole document.
-pub fn of(check: &Check) -> String {
+pub(super) fn of(check: &Check) -> String {
     let facts: Vec<Value> = check.facts.iter().map(fact).collect();
     let document = json!({ "ready": check.is_ready(), "fingerprint": check.fingerprint, "facts": facts });
     format!("{document:#}\n")

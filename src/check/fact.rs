@@ -6,7 +6,7 @@ use crate::message::Message;
 
 /// What one fact means for a takeover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// As it should be.
     Ok,
     /// Worth a thought.
@@ -18,7 +18,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word for it.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
@@ -29,7 +29,7 @@ impl Verdict {
 
 /// One thing that was looked at. Its texts are one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
+pub(crate) struct Fact {
     /// What was looked at.
     pub name: &'static str,
     /// Which address it is about, if it is about one.

@@ -16,7 +16,7 @@ const TRY: &str = "see a start and a stop work before you rely on them";
 
 /// Tries each call for each address that EC2 knows. One that could change something is tried only once EC2 has shown that it
 /// heeds `DryRun`.
-pub async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(&Target, &Address, Destination)]) -> Vec<Fact> {
+pub(super) async fn ask(ec2: &Ec2, config: &Config, interfaces: &Interfaces, known: &[(&Target, &Address, Destination)]) -> Vec<Fact> {
     let described = known.first().map(|(target, ..)| *target);
     let Some(first) = described.or(config.targets.first()) else { return Vec::new() };
     let mut facts = vec![Fact::ok(DESCRIBE, "allowed")];

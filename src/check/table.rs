@@ -12,7 +12,7 @@ pub enum Style {
 }
 
 /// The whole table.
-pub fn of(check: &Check, style: Style) -> String {
+pub(super) fn of(check: &Check, style: Style) -> String {
     let width = check.facts.iter().map(|fact| subject(fact).chars().count()).max().unwrap_or_default();
     let mut shown = String::new();
     for fact in &check.facts {

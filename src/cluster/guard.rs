@@ -18,7 +18,7 @@ const LOCK: &str = "/run/elastic-ip/guard/lock";
 
 /// The guard on a node with Heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guard {
+pub(crate) struct Guard {
     /// Heartbeat's configuration.
     pub file: PathBuf,
     /// Whether that has it run.
@@ -28,7 +28,7 @@ pub struct Guard {
 }
 
 /// Looks at both. The error is one line.
-pub fn find(root: &Path) -> Result<Guard, file::Error> {
+pub(super) fn find(root: &Path) -> Result<Guard, file::Error> {
     let file = below(root, Path::new("/etc/ha.d/ha.cf"));
     let is_configured = is_respawned(&lenient(&file)?);
     Ok(Guard { file, is_configured, is_alive: is_locked(&below(root, Path::new(LOCK))) })

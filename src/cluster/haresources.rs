@@ -5,7 +5,7 @@ use std::iter;
 use super::RESOURCE;
 
 /// Whether a group has the resource: `NODE RESOURCE[::ARGUMENT…]…`.
-pub fn names_it(text: &str) -> bool {
+pub(super) fn names_it(text: &str) -> bool {
     groups(text).any(|group| {
         let mut words = group.split([' ', '\t']).filter(|word| !word.is_empty());
         words.next();

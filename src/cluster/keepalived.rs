@@ -21,7 +21,7 @@ const SCRIPTS: [&str; 2] = [RESOURCE, "follow-keepalived"];
 const MANY: usize = 256;
 
 /// Whether one of the files runs this program. What cannot be read is reported only if no other does.
-pub fn names_it(root: &Path, main: &Path) -> Result<bool, file::Error> {
+pub(super) fn names_it(root: &Path, main: &Path) -> Result<bool, file::Error> {
     let mut files = Files { root, waiting: vec![main.to_owned()], unread: None };
     let mut known = HashSet::new();
     while let Some(file) = files.waiting.pop() {

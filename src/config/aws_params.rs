@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ErrorKind};
 /// The options that are understood.
 #[derive(Debug, Default, Parser)]
 #[command(no_binary_name = true, disable_help_flag = true, disable_version_flag = true)]
-pub struct AwsParams {
+pub(super) struct AwsParams {
     /// The region, with the old aliases resolved.
     #[arg(long)]
     pub region: Option<String>,
@@ -26,7 +26,7 @@ pub struct AwsParams {
 
 impl AwsParams {
     /// Reads the options. The error says which one is wrong and what there is.
-    pub fn parse(text: &str) -> Result<Self, Message> {
+    pub(super) fn parse(text: &str) -> Result<Self, Message> {
         let words = shell_words::split(text).map_err(|_| "a closing quote is missing in AWS_PARAMS".to_owned())?;
         let mut params = Self::try_parse_from(words).map_err(|error| {
             let word = error.get(ContextKind::InvalidArg).map_or_else(String::new, |word| format!("{:?} ", word.to_string()));

@@ -7,7 +7,7 @@ use configparser::ini::{Ini, IniDefault};
 
 /// One line's assignment.
 #[derive(PartialEq, Eq)]
-pub struct Assignment {
+pub(super) struct Assignment {
     /// The name.
     pub name: String,
     /// The value, without its quotes.
@@ -18,7 +18,7 @@ pub struct Assignment {
 
 /// What is assigned.
 #[derive(PartialEq, Eq)]
-pub enum Value {
+pub(super) enum Value {
     /// A text.
     Text(String),
     /// A command, such as the article's `$(curl …/meta-data/instance-id)`. It is not run: the program finds out by itself what it
@@ -27,7 +27,7 @@ pub enum Value {
 }
 
 /// Reads all assignments; `names` are those that anybody reads. The error is one line that names `path`, the line and the remedy.
-pub fn parse(path: &Path, text: &str, names: &[&str]) -> Result<Vec<Assignment>, Message> {
+pub(super) fn parse(path: &Path, text: &str, names: &[&str]) -> Result<Vec<Assignment>, Message> {
     let mut assignments = Vec::new();
     for (line, content) in (1..).zip(text.split('\n')) {
         match assignment(content, path, names) {

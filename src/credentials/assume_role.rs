@@ -42,7 +42,7 @@ const WAY: [&str; 3] = ["AssumeRoleResponse", "AssumeRoleResult", "Credentials"]
 const DEEPEST: usize = 32;
 
 /// Asks for the role's keys, and before that for those of each role on the way to it.
-pub async fn fetch(role: &Role, config: &Config, places: &Places<'_>, imds: &Imds, deadline: &Deadline) -> Result<Found, Error> {
+pub(super) async fn fetch(role: &Role, config: &Config, places: &Places<'_>, imds: &Imds, deadline: &Deadline) -> Result<Found, Error> {
     let mut way = vec![role];
     let mut base = &role.base;
     while let Source::Role(role) = base {

@@ -24,7 +24,7 @@ struct Part {
 }
 
 /// The two files of one folder, or what is named in their place.
-pub struct AwsFiles {
+pub(super) struct AwsFiles {
     credentials: Option<Part>,
     config: Option<Part>,
     shown: String,
@@ -33,7 +33,7 @@ pub struct AwsFiles {
 }
 
 /// Where the two files are, each with what names it, if anything does.
-pub struct Paths {
+pub(super) struct Paths {
     /// The credentials.
     pub credentials: (PathBuf, Option<String>),
     /// The settings.
@@ -42,7 +42,7 @@ pub struct Paths {
 
 impl AwsFiles {
     /// Reads what is there. A file that is named must be there; another that the caller may not read is remembered.
-    pub fn read(paths: &Paths) -> Result<Self, Error> {
+    pub(super) fn read(paths: &Paths) -> Result<Self, Error> {
         let shown = format!("{} or {}", paths.credentials.0.display(), paths.config.0.display());
         let mut files = Self { credentials: None, config: None, shown, unread: None };
         files.credentials = files.part(&paths.credentials, |sections| (sections.into_iter().collect(), ByName::new()))?;
@@ -75,17 +75,17 @@ impl AwsFiles {
     }
 
     /// Why there may be more than was read.
-    pub fn unread(&mut self) -> Option<Error> {
+    pub(super) fn unread(&mut self) -> Option<Error> {
         self.unread.take()
     }
 
     /// The files, for a message.
-    pub fn shown(&self) -> &str {
+    pub(super) fn shown(&self) -> &str {
         &self.shown
     }
 
     /// Whether the files know a profile. Refuses one whose `sso_session` is not there, as botocore does wherever its keys come from.
-    pub fn know(&self, name: &str) -> Result<bool, Error> {
+    pub(super) fn know(&self, name: &str) -> Result<bool, Error> {
         let Some(profile) = self.profile(name) else { return Ok(false) };
         let Some(session) = profile.get("sso_session") else { return Ok(true) };
         let session = self.config.as_ref().and_then(|part| part.sessions.get(session));
@@ -100,7 +100,7 @@ impl AwsFiles {
     }
 
     /// What the files say of a profile, if they know it.
-    pub fn profile<'a>(&'a self, name: &'a str) -> Option<Profile<'a>> {
+    pub(super) fn profile<'a>(&'a self, name: &'a str) -> Option<Profile<'a>> {
         let of = |part: &'a Option<Part>| Some(part.as_ref()?).filter(|part| part.profiles.contains_key(name));
         let parts = [of(&self.credentials), of(&self.config)];
         parts.iter().any(Option::is_some).then_some(Profile { name, parts })
@@ -108,7 +108,7 @@ impl AwsFiles {
 }
 
 /// A profile in both files.
-pub struct Profile<'a> {
+pub(super) struct Profile<'a> {
     /// Its name.
     pub name: &'a str,
     /// The credentials, which win, and the settings.
@@ -117,7 +117,7 @@ pub struct Profile<'a> {
 
 impl Profile<'_> {
     /// A value, which may be empty.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.find(key).map(|(_, value)| value)
     }
 
@@ -126,7 +126,7 @@ impl Profile<'_> {
     }
 
     /// The profile, and the file that has this key of it, for a message.
-    pub fn place(&self, key: &str) -> String {
+    pub(super) fn place(&self, key: &str) -> String {
         let part = self.find(key).map(|(part, _)| part).or(self.parts.into_iter().flatten().next());
         part.map_or_else(|| format!("profile {:?}", self.name), |part| self.place_in(part))
     }
@@ -136,17 +136,17 @@ impl Profile<'_> {
     }
 
     /// The keys in the credentials.
-    pub fn keys_in_credentials(&self) -> Result<Option<Found>, Error> {
+    pub(super) fn keys_in_credentials(&self) -> Result<Option<Found>, Error> {
         self.keys_in(self.parts[0])
     }
 
     /// The keys in the settings.
-    pub fn keys_in_config(&self) -> Result<Option<Found>, Error> {
+    pub(super) fn keys_in_config(&self) -> Result<Option<Found>, Error> {
         self.keys_in(self.parts[1])
     }
 
     /// Refuses settings that another user could have written, where they decide whom this program acts for.
-    pub fn check_owner(&self, key: &str) -> Result<(), Error> {
+    pub(super) fn check_owner(&self, key: &str) -> Result<(), Error> {
         self.find(key).map_or(Ok(()), |(part, _)| Ok(part.file.check_owner()?))
     }
 

@@ -9,7 +9,7 @@ use crate::file;
 use crate::message::Message;
 
 /// Reads the keys from one file.
-pub fn read(path: &Path) -> Result<AwsCredentials, Error> {
+pub(super) fn read(path: &Path) -> Result<AwsCredentials, Error> {
     let file = file::read(path)?;
     file.check_secrecy()?;
     let place = path.display().to_string();

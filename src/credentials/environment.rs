@@ -16,24 +16,24 @@ const UNSUPPORTED: [(&str, &str); 4] = [
 ];
 
 /// The keys by the names of AWS's SDKs.
-pub fn of_the_sdks(environment: Environment) -> Result<Option<Found>, Error> {
+pub(super) fn of_the_sdks(environment: Environment) -> Result<Option<Found>, Error> {
     pair(environment, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", &["AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"])
 }
 
 /// The keys by the names of the old EC2 tools, which know no tokens.
-pub fn of_the_old_tools(environment: Environment) -> Result<Option<Found>, Error> {
+pub(super) fn of_the_old_tools(environment: Environment) -> Result<Option<Found>, Error> {
     pair(environment, "EC2_ACCESS_KEY", "EC2_SECRET_KEY", &[])
 }
 
 /// Refuses to pass by a place that other programs would take keys from: whoever set it does not expect the instance's role.
-pub fn refuse_unsupported(environment: Environment) -> Result<(), Error> {
+pub(super) fn refuse_unsupported(environment: Environment) -> Result<(), Error> {
     refuse_web_identity(environment)?;
     let is_set = |name: &str| if name == UNSUPPORTED[0].0 { value(environment, name) } else { environment(name) }.is_some();
     UNSUPPORTED.iter().find(|(name, _)| is_set(name)).map_or(Ok(()), |place| Err(unsupported(*place)))
 }
 
 /// The same for the one place that comes before a profile's keys.
-pub fn refuse_web_identity(environment: Environment) -> Result<(), Error> {
+pub(super) fn refuse_web_identity(environment: Environment) -> Result<(), Error> {
     value(environment, WEB_IDENTITY.0).map_or(Ok(()), |_| Err(unsupported(WEB_IDENTITY)))
 }
 

@@ -12,17 +12,17 @@ use crate::message::Message;
 use configparser::ini::{Ini, IniDefault};
 
 /// A section's values by their keys, which are in small letters. A value may have several lines.
-pub type Values = HashMap<String, String>;
+pub(super) type Values = HashMap<String, String>;
 
 /// Sections by the headings that they have, in their order.
-pub type Sections = Vec<(String, Values)>;
+pub(super) type Sections = Vec<(String, Values)>;
 
 /// What every section has that does not say otherwise.
 const DEFAULTS: &str = "DEFAULT";
 
 /// Reads all sections, in their order. The error tells the line, and what is wrong with it; it shows nothing of the text, which may
 /// be a key.
-pub fn parse(text: &str) -> Result<Sections, Message> {
+pub(super) fn parse(text: &str) -> Result<Sections, Message> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut sections = Sections::new();
     let mut names = HashSet::new();

@@ -7,7 +7,7 @@ use crate::config::Environment;
 use crate::message::Message;
 
 /// Where keys come from.
-pub enum Source {
+pub(super) enum Source {
     /// They are here.
     Keys(Found),
     /// The role of this name of the instance, or the one that it has.
@@ -17,7 +17,7 @@ pub enum Source {
 }
 
 /// A role to act in.
-pub struct Role {
+pub(super) struct Role {
     /// Which.
     pub arn: String,
     /// What its owner may want to hear from whoever acts in it.
@@ -39,7 +39,7 @@ const LOGIN: (&str, &str) = ("login_session", "aws login");
 const PROCESS: (&str, &str) = ("credential_process", "credential_process, a command to run");
 
 /// The source that a profile names; `None` where it says nothing of keys, or is not there.
-pub fn source(files: &AwsFiles, name: &str, environment: Environment) -> Result<Option<Source>, Error> {
+pub(super) fn source(files: &AwsFiles, name: &str, environment: Environment) -> Result<Option<Source>, Error> {
     let Some(profile) = files.profile(name) else { return Ok(None) };
     if acts_in_a_role(&profile) {
         return role(files, &profile, &mut vec![name.to_owned()], environment).map(Some);

@@ -10,7 +10,7 @@ use crate::imds::Imds;
 use crate::message::Message;
 
 /// Fetches the keys of the named role, or of the one the instance has.
-pub async fn fetch(imds: &Imds, named: Option<&str>) -> Result<AwsCredentials, Error> {
+pub(super) async fn fetch(imds: &Imds, named: Option<&str>) -> Result<AwsCredentials, Error> {
     let role = match named {
         Some(role) => role.to_owned(),
         None => imds.role().await?,

@@ -29,7 +29,7 @@ struct Parts {
 /// Lets an answer through only if it is a success: status 200 and one whole document whose root is named for the call.
 /// rusoto reads on its own only as far as it needs, and takes the answer to a disassociate for success unread. Returned is the
 /// request's id, which may be empty.
-pub fn check(action: &str, answer: &Answer) -> Result<String, Error> {
+pub(super) fn check(action: &str, answer: &Answer) -> Result<String, Error> {
     let parts = read(&answer.body);
     if answer.status == StatusCode::OK {
         return match parts {

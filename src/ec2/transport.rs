@@ -17,7 +17,7 @@ use crate::signing;
 /// Carries one call. rusoto passes on only a text when a call fails, and no request's id when it does not, so both are kept here
 /// for the caller.
 #[derive(Clone)]
-pub struct Transport {
+pub(super) struct Transport {
     http: Client,
     proxy: Option<String>,
     action: &'static str,
@@ -30,7 +30,7 @@ pub struct Transport {
 impl Transport {
     /// Carries the call of this name within `limit`, signed for EC2's clock where that is known to differ. `proxy` is what an error
     /// calls the proxy on the way.
-    pub fn new(
+    pub(super) fn new(
         http: Client,
         proxy: Option<String>,
         action: &'static str,
@@ -41,7 +41,7 @@ impl Transport {
     }
 
     /// The request's id, or why the call failed on the way or by EC2's word.
-    pub fn ended(&self) -> Option<Result<String, Error>> {
+    pub(super) fn ended(&self) -> Option<Result<String, Error>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

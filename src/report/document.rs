@@ -13,7 +13,7 @@ const NOT_HELD: &str = "not-held";
 const UNKNOWN: &str = "unknown";
 
 /// The document of a status that was asked.
-pub fn of(done: &Done) -> String {
+pub(super) fn of(done: &Done) -> String {
     let all = match Summary::of(done) {
         Summary::Held => HELD,
         Summary::NotHeld => NOT_HELD,
@@ -29,7 +29,7 @@ pub fn of(done: &Done) -> String {
 }
 
 /// The document of a status that could not be asked.
-pub fn of_nothing() -> String {
+pub(super) fn of_nothing() -> String {
     text(&json!({ "state": UNKNOWN, "instance": null, "addresses": [] }))
 }
 

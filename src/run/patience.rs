@@ -20,7 +20,7 @@ const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
 const REFUSAL_LIMIT_OF_CALLER: Duration = Duration::from_secs(10);
 
 /// How long the call may take at the most, and how it tries until then. A caller's own limit is all that counts.
-pub fn patience(request: &Request, config: &Config, store: &impl Store) -> (Duration, Retry) {
+pub(super) fn patience(request: &Request, config: &Config, store: &impl Store) -> (Duration, Retry) {
     let limit = request.limit.unwrap_or_else(|| limit(request.act, config, store));
     let deadline = Deadline::after(limit);
     let retry = match (request.act, request.limit) {

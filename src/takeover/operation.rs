@@ -26,7 +26,7 @@ use crate::retry::{Retry, Transient};
 pub use stop::end_failed_stop;
 
 /// How old the caller's decision or a describe may be for a takeover to rely on it. A peer takes longer to find this node dead.
-pub const FRESH: Duration = Duration::from_secs(1);
+pub(crate) const FRESH: Duration = Duration::from_secs(1);
 
 /// How long ago EC2 may have been asked for a takeover to rely on the answer: longer than an attempt takes, so that the machine itself
 /// must have stood still.
@@ -348,7 +348,7 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
 
     /// The change of this address whose effect is not known, if there is one.
     #[must_use]
-    pub fn unsettled(&self, target: &Target) -> Option<String> {
+    pub(crate) fn unsettled(&self, target: &Target) -> Option<String> {
         self.pending.borrow().iter().find(|(other, _)| other == target).map(|(_, change)| change.clone())
     }
 

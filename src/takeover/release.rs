@@ -16,7 +16,7 @@ const YOUNG: Duration = Duration::from_secs(5);
 
 /// The next step of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReleaseStep {
+pub(crate) enum ReleaseStep {
     /// Ask EC2 who has the address.
     Describe,
     /// End what ties the address to this instance.
@@ -29,7 +29,7 @@ pub enum ReleaseStep {
 
 /// Letting go of an address, if it is this instance's.
 #[derive(Clone, Debug)]
-pub struct Release {
+pub(crate) struct Release {
     destination: Destination,
     hand_over: bool,
     state: State,
@@ -44,7 +44,7 @@ impl Release {
     /// `state` is what is remembered: this node's own association is ended by its id, and nothing needs to be asked before. With
     /// `hand_over`, the address stays where it is until a peer takes it.
     #[must_use]
-    pub fn new(destination: Destination, hand_over: bool, state: State) -> Self {
+    pub(crate) fn new(destination: Destination, hand_over: bool, state: State) -> Self {
         let step = match state.held() {
             Some(id) if !hand_over => ReleaseStep::Disassociate(Tie::Association(id.clone())),
             _ => ReleaseStep::Describe,
@@ -54,26 +54,26 @@ impl Release {
 
     /// The instance that acts.
     #[must_use]
-    pub fn me(&self) -> &InstanceId {
+    pub(crate) fn me(&self) -> &InstanceId {
         &self.destination.instance
     }
 
     /// Where the address belongs.
     #[must_use]
-    pub fn destination(&self) -> &Destination {
+    pub(crate) fn destination(&self) -> &Destination {
         &self.destination
     }
 
     /// What to do now.
     #[must_use]
-    pub fn next(&self) -> &ReleaseStep {
+    pub(crate) fn next(&self) -> &ReleaseStep {
         &self.step
     }
 
     /// EC2 has said who has the address, by a describe that was sent at the moment `asked`. `false` if it contradicts itself: it shows
     /// a young association that it does not know, so the next step is to be taken in a while.
     #[must_use]
-    pub fn described(&mut self, address: &Address, asked: Moment, now: Moment) -> bool {
+    pub(crate) fn described(&mut self, address: &Address, asked: Moment, now: Moment) -> bool {
         let shown = shown(address, &self.destination);
         let is_here = shown.mine && !self.state.has_ended(shown.association.as_ref());
         if self.hand_over {
@@ -94,7 +94,7 @@ impl Release {
     }
 
     /// The handover cannot be remembered, so that status would go on to claim the address for this node: release it instead.
-    pub fn cannot_hand_over(&mut self) {
+    pub(crate) fn cannot_hand_over(&mut self) {
         self.hand_over = false;
         self.step = match self.state.held() {
             Some(id) => ReleaseStep::Disassociate(Tie::Association(id.clone())),
@@ -103,13 +103,13 @@ impl Release {
     }
 
     /// EC2 has acknowledged the disassociation.
-    pub fn disassociated(&mut self) {
+    pub(crate) fn disassociated(&mut self) {
         self.asked = true;
         self.step = self.end();
     }
 
     /// The disassociate has failed, or was applied and the answer is lost. `true` if the next step can be taken at once.
-    pub fn failed(&mut self, error: &Error) -> bool {
+    pub(crate) fn failed(&mut self, error: &Error) -> bool {
         let ReleaseStep::Disassociate(tie) = &self.step else { return false };
         let Tie::Association(id) = tie else {
             // The call names the address, which a peer may have taken meanwhile.
@@ -130,7 +130,7 @@ impl Release {
 
     /// The association that EC2 says does not exist.
     #[must_use]
-    pub fn missing(&self) -> Option<&AssociationId> {
+    pub(crate) fn missing(&self) -> Option<&AssociationId> {
         self.missing.as_ref()
     }
 

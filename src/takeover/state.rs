@@ -20,16 +20,16 @@ const MOST_ENDED: usize = 16;
 
 /// What one describe showed of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// The association, where there is one and it has an id.
-    pub association: Option<AssociationId>,
+    pub(crate) association: Option<AssociationId>,
     /// Whether the address is where it belongs on this node.
-    pub mine: bool,
+    pub(crate) mine: bool,
 }
 
 /// What a describe means for this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// So it is.
     Known(Outcome),
     /// It may be older than what this node has done or seen, so that it says nothing.
@@ -64,31 +64,31 @@ pub struct State {
 impl State {
     /// The address's allocation id, as a describe showed it.
     #[must_use]
-    pub fn allocation(&self) -> Option<&AllocationId> {
+    pub(crate) fn allocation(&self) -> Option<&AllocationId> {
         self.allocation.as_ref()
     }
 
     /// This node's own association, unless it is known to be over.
     #[must_use]
-    pub fn held(&self) -> Option<&AssociationId> {
+    pub(crate) fn held(&self) -> Option<&AssociationId> {
         self.latest.as_ref().filter(|latest| latest.shown.mine)?.shown.association.as_ref()
     }
 
     /// How long ago EC2 acknowledged this node's own association.
     #[must_use]
-    pub fn age(&self, now: Moment) -> Option<Duration> {
+    pub(crate) fn age(&self, now: Moment) -> Option<Duration> {
         self.latest.as_ref().filter(|latest| latest.shown.mine && latest.acknowledged).map(|latest| now.since(latest.since))
     }
 
     /// Whether a stop has failed and nothing has settled that.
     #[must_use]
-    pub fn has_failed_stop(&self) -> bool {
+    pub(crate) fn has_failed_stop(&self) -> bool {
         self.stop_failed.is_some()
     }
 
     /// Whether this node has stopped holding the address and left it here for a peer.
     #[must_use]
-    pub fn is_handed_over(&self) -> bool {
+    pub(crate) fn is_handed_over(&self) -> bool {
         self.handed_over.is_some()
     }
 
@@ -99,7 +99,7 @@ impl State {
     }
 
     /// What a describe means that was sent at the moment `asked`, and takes note of it.
-    pub fn judge(&mut self, shown: &Shown, asked: Moment) -> Verdict {
+    pub(crate) fn judge(&mut self, shown: &Shown, asked: Moment) -> Verdict {
         let claims = self.latest.as_ref().is_some_and(|latest| latest.shown.mine) && self.handed_over.is_none();
         if self.has_ended(shown.association.as_ref()) {
             // Whoever has the address now, it is not this node by an association that is over.
@@ -143,14 +143,14 @@ impl State {
     }
 
     /// A describe showed this allocation id.
-    pub fn is_allocated(&mut self, allocation: Option<&AllocationId>) {
+    pub(crate) fn is_allocated(&mut self, allocation: Option<&AllocationId>) {
         if let Some(allocation) = allocation {
             self.allocation = Some(allocation.clone());
         }
     }
 
     /// EC2 has acknowledged an associate of this node's that was sent at the moment `sent`, when a describe had shown what it replaced.
-    pub fn associated(&mut self, association: Option<AssociationId>, replaced: Option<AssociationId>, sent: Moment, now: Moment) {
+    pub(crate) fn associated(&mut self, association: Option<AssociationId>, replaced: Option<AssociationId>, sent: Moment, now: Moment) {
         // A later call of this node's was faster: it has ended this one already.
         if self.has_ended(association.as_ref()) {
             return;
@@ -167,7 +167,7 @@ impl State {
 
     /// EC2 has acknowledged a disassociate of this node's, which held `before` when it was sent. EC2 ends nothing but the present
     /// association, so that one is over as well.
-    pub fn released(&mut self, association: Option<AssociationId>, before: Option<AssociationId>, now: Moment) {
+    pub(crate) fn released(&mut self, association: Option<AssociationId>, before: Option<AssociationId>, now: Moment) {
         // A later start may have been faster.
         if self.held().is_none_or(|held| [&association, &before].contains(&&Some(held.clone()))) {
             self.latest = Some(Latest { shown: Shown { association: None, mine: false }, since: now, acknowledged: true });
@@ -179,7 +179,7 @@ impl State {
     }
 
     /// This node's own association exists no more, and who has the address now is not known.
-    pub fn lost(&mut self, association: AssociationId) {
+    pub(crate) fn lost(&mut self, association: AssociationId) {
         if self.held() == Some(&association) {
             self.latest = None;
         }
@@ -187,19 +187,19 @@ impl State {
     }
 
     /// A stop has found nothing to release.
-    pub fn stopped(&mut self) {
+    pub(crate) fn stopped(&mut self) {
         self.handed_over = None;
         self.stop_failed = None;
     }
 
     /// A stop has left the address here for a peer.
-    pub fn handed_over(&mut self, now: Moment) {
+    pub(crate) fn handed_over(&mut self, now: Moment) {
         self.handed_over = Some(now);
         self.stop_failed = None;
     }
 
     /// A stop has failed.
-    pub fn stop_failed(&mut self, now: Moment) {
+    pub(crate) fn stop_failed(&mut self, now: Moment) {
         self.stop_failed = Some(now);
     }
 

@@ -30,7 +30,7 @@ pub trait Store {
 
 /// A folder with a file for each address.
 #[derive(Clone, Debug)]
-pub struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     /// What names the boot since which the moments are counted.
     boot: String,
@@ -48,7 +48,7 @@ const LOCK_LIMIT: Duration = Duration::from_millis(200);
 impl Folder {
     /// The folder of this path, which need not exist yet.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
         Self { path, boot }
     }
