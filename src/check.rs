@@ -75,13 +75,13 @@ impl Check {
 /// Looks at everything. What cannot be known hides nothing else.
 #[must_use]
 pub fn run(sources: &Sources) -> Check {
-    let load = || Ok((Origins::find(sources, &config::environment)?, Config::load(sources, &config::environment)?));
+    let load = || -> Result<_, config::Error> {
+        Ok((Origins::find(sources, &config::environment)?, Config::load(sources, &config::environment)?))
+    };
     let mut facts = Vec::new();
     let mut fingerprint = None;
     match load() {
-        Err(config::Error::NotAllowed(line) | config::Error::Unfit(line)) => {
-            facts.push(Fact::message("configuration", Verdict::Fail, line));
-        }
+        Err(error) => facts.push(Fact::message("configuration", Verdict::Fail, error)),
         Ok((origins, config)) => {
             facts.extend([configured(&origins, !sources.targets.is_empty()), rules(&config)]);
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -173,7 +173,7 @@ async fn ask(sources: &Sources, config: &Config) -> (Vec<Fact>, Option<RegionNam
 fn credentials(keys: &Result<Found, credentials::Error>) -> Fact {
     match keys {
         Ok(Found { keys, place }) => Fact::ok("credentials", &format!("{} from {place}", shorten(keys.aws_access_key_id()))),
-        Err(credentials::Error::Nowhere) => Fact::fail(
+        Err(credentials::Error { kind: credentials::Kind::Nowhere, .. }) => Fact::fail(
             "credentials",
             "no credentials in any place",
             "give the instance a role, or write access key id and secret key into /root/.awssecret, mode 600",

@@ -45,7 +45,7 @@ pub(crate) fn find(root: &Path) -> Vec<Manager> {
         (HEARTBEAT, "/etc/ha.d/haresources", |_, file| Ok(haresources::names_it(&lenient(file)?))),
         ("Pacemaker", "/var/lib/pacemaker/cib/cib.xml", |_, file| {
             let text = file::read_up_to(LIMIT, file)?.text;
-            is_in_cib(&text).map_err(|what| file::Error::Unfit(what.at(file.display())))
+            is_in_cib(&text).map_err(|what| file::Error::new(file::Kind::Unfit, what.at(file.display())))
         }),
         ("keepalived", "/etc/keepalived/keepalived.conf", keepalived::names_it),
     ];
@@ -53,8 +53,8 @@ pub(crate) fn find(root: &Path) -> Vec<Manager> {
         let file = below(root, Path::new(path));
         let moves_it = match reads(root, &file) {
             Ok(moves_it) => Ok(moves_it),
-            Err(file::Error::Missing) => return None,
-            Err(file::Error::Denied(line) | file::Error::Unfit(line)) => Err(line),
+            Err(error) if error.kind == file::Kind::Missing => return None,
+            Err(error) => Err(error.message),
         };
         Some(Manager { name, file, moves_it })
     };
@@ -67,8 +67,8 @@ pub(crate) fn guard(root: &Path, managers: &[Manager]) -> Option<Result<Guard, M
     managers.iter().find(|manager| manager.name == HEARTBEAT && manager.moves_it == Ok(true))?;
     match guard::find(root) {
         Ok(guard) => Some(Ok(guard)),
-        Err(file::Error::Missing) => None,
-        Err(file::Error::Denied(line) | file::Error::Unfit(line)) => Some(Err(line)),
+        Err(error) if error.kind == file::Kind::Missing => None,
+        Err(error) => Some(Err(error.message)),
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::failure::Failure;
 use crate::file;
 use crate::ids::{InstanceId, NotAnId, RegionName, Target};
 use crate::message::Message;
@@ -83,13 +84,16 @@ pub struct Sources {
     pub parameters: Vec<(&'static str, Setting)>,
 }
 
-/// Why there is no configuration. Each holds one line with the file, the line in it and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Error {
+/// Why there is no configuration. Its message names the file and the line in it.
+pub type Error = Failure<Kind>;
+
+/// What kind of reason that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     /// The caller may not read the file.
-    NotAllowed(Message),
+    NotAllowed,
     /// Something is missing or wrong.
-    Unfit(Message),
+    Unfit,
 }
 
 /// How long each action may take in all.
@@ -167,7 +171,7 @@ impl Config {
     pub fn load(sources: &Sources, environment: Environment) -> Result<Self, Error> {
         let settings = Settings::read(sources, environment)?;
         settings.warn_of_strangers();
-        settings.config().map_err(Error::Unfit)
+        settings.config().map_err(unfit)
     }
 }
 
@@ -202,6 +206,10 @@ impl Origins {
     }
 }
 
+fn unfit(reason: impl Into<Message>) -> Error {
+    Error::new(Kind::Unfit, reason)
+}
+
 /// Where a path of the running system is, when the system is looked for below `root`.
 #[must_use]
 pub(crate) fn below(root: &Path, path: &Path) -> PathBuf {
@@ -220,13 +228,11 @@ impl<'a> Settings<'a> {
     fn read(sources: &'a Sources, environment: Environment<'a>) -> Result<Self, Error> {
         let path = sources.file.clone().unwrap_or_else(|| below(&sources.root, Path::new(FILE)));
         let (assignments, missing) = match file::read(&path) {
-            Ok(file) => (defaults::parse(&path, &file.text, &NAMES).map_err(Error::Unfit)?, false),
-            Err(file::Error::Missing) if sources.file.is_some() => {
-                return Err(Error::Unfit(Message::new(format!("{} does not exist", path.display()), "give --config the right file")));
-            }
-            Err(file::Error::Missing) => (Vec::new(), true),
-            Err(file::Error::Denied(line)) => return Err(Error::NotAllowed(line)),
-            Err(file::Error::Unfit(line)) => return Err(Error::Unfit(line)),
+            Ok(file) => (defaults::parse(&path, &file.text, &NAMES).map_err(unfit)?, false),
+            Err(error) if error.kind == file::Kind::Missing && sources.file.is_none() => (Vec::new(), true),
+            Err(error) if error.kind == file::Kind::Missing => return Err(unfit(error.or_advise("give --config the right file"))),
+            Err(error) if error.kind == file::Kind::Denied => return Err(error.map(|_| Kind::NotAllowed)),
+            Err(error) => return Err(unfit(error)),
         };
         Ok(Self { sources, path, missing, assignments, environment })
     }

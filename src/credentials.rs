@@ -8,8 +8,8 @@ mod ini;
 mod profile;
 mod role;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -19,6 +19,7 @@ use rusoto_core::credential::AwsCredentials;
 use crate::config::{self, Choice, Config, Environment, NamedFile, below};
 use crate::deadline::Deadline;
 use crate::escape::one_line;
+use crate::failure::Failure;
 use crate::file;
 use crate::ids::RegionName;
 use crate::imds::{self, Imds};
@@ -27,78 +28,60 @@ use crate::retry::{Pace, Transient};
 use aws_files::{AwsFiles, Paths};
 use profile::Source;
 
-/// Why there are no credentials. Each text is one line with the place and the remedy, and never a secret.
-#[derive(Clone, Debug)]
-pub enum Error {
+/// Why there are no credentials.
+pub type Error = Failure<Kind>;
+
+/// What kind of reason that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     /// No place has any.
     Nowhere,
     /// A place that may have some cannot be read by the caller.
-    NotAllowed(Message),
+    NotAllowed,
     /// A place that may have some is another user's.
-    Foreign(Message),
+    Foreign,
     /// A place has some that cannot be used.
-    Unfit(Message),
+    Unfit,
     /// The metadata service does not have the role or its keys, which it may within a minute.
-    NotYet(Message),
+    NotYet,
     /// The metadata service did not tell.
-    Unavailable(Message),
+    Unavailable,
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nowhere => f.write_str(NOWHERE),
-            Self::NotAllowed(line) | Self::Foreign(line) | Self::Unfit(line) | Self::NotYet(line) | Self::Unavailable(line) => line.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-const NOWHERE: &str = "no credentials in any place";
-
-impl From<Error> for Message {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Nowhere => NOWHERE.into(),
-            Error::NotAllowed(line) | Error::Foreign(line) | Error::Unfit(line) | Error::NotYet(line) | Error::Unavailable(line) => line,
-        }
+impl Kind {
+    /// Whether another place is looked into after it.
+    fn is_passed_over(self) -> bool {
+        matches!(self, Self::NotAllowed | Self::Foreign)
     }
 }
 
 impl Transient for Error {
     fn pace(&self) -> Option<Pace> {
-        match self {
+        match self.kind {
             // A role may be given to an instance that runs.
-            Self::Nowhere | Self::NotYet(_) => Some(Pace::Refused),
-            Self::Unavailable(_) => Some(Pace::Brisk),
-            Self::NotAllowed(_) | Self::Foreign(_) | Self::Unfit(_) => None,
+            Kind::Nowhere | Kind::NotYet => Some(Pace::Refused),
+            Kind::Unavailable => Some(Pace::Brisk),
+            Kind::NotAllowed | Kind::Foreign | Kind::Unfit => None,
         }
     }
 }
 
-impl Error {
-    /// Whether another place is looked into after it.
-    fn is_passed_over(&self) -> bool {
-        matches!(self, Self::NotAllowed(_) | Self::Foreign(_))
-    }
+/// A place has some that cannot be used, with what to do about it.
+fn unfit(what: String, remedy: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(Kind::Unfit, Message::new(what, remedy))
+}
+
+fn nowhere() -> Error {
+    Error::new(Kind::Nowhere, "no credentials in any place")
 }
 
 impl From<file::Error> for Error {
     fn from(error: file::Error) -> Self {
-        match error {
-            file::Error::Missing => Self::Nowhere,
-            file::Error::Denied(line) => Self::NotAllowed(line),
-            file::Error::Unfit(line) => Self::Unfit(line),
-        }
-    }
-}
-
-impl From<file::Unsafe> for Error {
-    fn from(error: file::Unsafe) -> Self {
-        match error {
-            file::Unsafe::Foreign(line) => Self::Foreign(line),
-            file::Unsafe::Open(line) => Self::Unfit(line),
+        match error.kind {
+            file::Kind::Missing => nowhere(),
+            file::Kind::Denied => error.map(|_| Kind::NotAllowed),
+            file::Kind::Foreign => error.map(|_| Kind::Foreign),
+            file::Kind::Unfit => error.map(|_| Kind::Unfit),
         }
     }
 }
@@ -221,7 +204,7 @@ impl Keys {
 
     /// Looks for the keys, and says where they were found.
     pub(crate) async fn find(&self) -> Result<Found, Error> {
-        let Origin { config, root, imds, deadline } = self.source.as_ref().ok_or(Error::Nowhere)?;
+        let Origin { config, root, imds, deadline } = self.source.as_ref().ok_or_else(nowhere)?;
         let places = Places::new(root, &config::environment);
         let found = find(config, &places, &config::environment, imds, deadline).await?;
         *self.cached.borrow_mut() = Some(found.keys.clone());
@@ -262,14 +245,14 @@ pub async fn find(
     if !is_the_last_place {
         return found;
     }
-    let nothing_before =
-        |why: Message| Message { what: format!("no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and {}", why.what), ..why };
-    found.map_err(|error| match (error, before) {
+    found.map_err(|mut error| match (error.kind, before) {
         // A file that may not be read is the likelier reason, and the one that somebody can put right.
-        (Error::Nowhere | Error::Unavailable(_) | Error::Unfit(_), Some(before)) => before,
-        (Error::Unavailable(why), None) => Error::Unavailable(nothing_before(why)),
-        (Error::Unfit(why), None) => Error::Unfit(nothing_before(why)),
-        (error, _) => error,
+        (Kind::Nowhere | Kind::Unavailable | Kind::Unfit, Some(before)) => before,
+        (Kind::Unavailable | Kind::Unfit, None) => {
+            error.message.what.insert_str(0, "no keys in ~/.awssecret, /root/.awssecret or ~/.aws, and ");
+            error
+        }
+        _ => error,
     })
 }
 
@@ -282,7 +265,7 @@ async fn of_the_instance(imds: &Imds, named: Option<&str>) -> Result<Found, Erro
 /// Whether the places that need no network have keys that can be used, or leave it to the instance's role.
 pub(crate) fn check(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(), Error> {
     match locate(config, places, environment)? {
-        (Source::Instance(None), Some(before @ Error::NotAllowed(_))) => Err(before),
+        (Source::Instance(None), Some(before @ Error { kind: Kind::NotAllowed, .. })) => Err(before),
         _ => Ok(()),
     }
 }
@@ -318,8 +301,9 @@ pub(crate) fn roles(config: &Config, places: &Places<'_>, environment: Environme
 fn locate(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<(Source, Option<Error>), Error> {
     if let Some(path) = &config.secrets_file {
         return match in_secret(path) {
-            Err(Error::Nowhere) => {
-                Err(Error::Unfit(Message::new(format!("{} does not exist", path.display()), "AWS_PARAMS names it with --secrets-file")))
+            Err(Error { kind: Kind::Nowhere, .. }) => {
+                let missing = format!("{} does not exist", path.display());
+                Err(unfit(missing, "AWS_PARAMS names it with --secrets-file"))
             }
             found => Ok((found?, None)),
         };
@@ -343,8 +327,8 @@ fn locate(config: &Config, places: &Places<'_>, environment: Environment<'_>) ->
     for found in places.secrets().map(|path| in_secret(&path)).chain(std::iter::once_with(in_profiles)) {
         match found {
             Ok(source) => return Ok((source, None)),
-            Err(Error::Nowhere) => {}
-            Err(error) if error.is_passed_over() => before = before.or(Some(error)),
+            Err(Error { kind: Kind::Nowhere, .. }) => {}
+            Err(error) if error.kind.is_passed_over() => before = before.or(Some(error)),
             Err(error) => return Err(error),
         }
     }
@@ -358,14 +342,14 @@ fn in_secret(path: &Path) -> Result<Source, Error> {
 
 /// What the configured profile gives, in the first home where it gives anything.
 fn in_profile(config: &Config, places: &Places<'_>, environment: Environment<'_>) -> Result<Source, Error> {
-    let mut before = Error::Nowhere;
+    let mut before = nowhere();
     for files in places.aws_files(config) {
         let mut files = files?;
         files.know(&config.profile.name)?;
         match profile::source(&files, &config.profile.name, environment) {
             Ok(Some(source)) => return Ok(source),
             Ok(None) => before = files.unread().unwrap_or(before),
-            Err(error) if error.is_passed_over() => before = error,
+            Err(error) if error.kind.is_passed_over() => before = error,
             Err(error) => return Err(error),
         }
     }
@@ -376,7 +360,7 @@ fn in_profile(config: &Config, places: &Places<'_>, environment: Environment<'_>
 fn beside_the_environment(found: Result<Source, Error>, environment: Environment<'_>) -> Result<Source, Error> {
     match &found {
         Ok(Source::Keys(_)) => environment::refuse_web_identity(environment)?,
-        Err(Error::Nowhere) => environment::refuse_unsupported(environment)?,
+        Err(Error { kind: Kind::Nowhere, .. }) => environment::refuse_unsupported(environment)?,
         _ => {}
     }
     found
@@ -396,22 +380,22 @@ fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environme
         is_known |= is_here;
     }
     let found = in_profile(config, places, environment);
-    if *is_named && !is_known && !matches!(&found, Err(error) if error.is_passed_over()) {
-        return Err(Error::Unfit(no_profile(config)));
+    if *is_named && !is_known && !matches!(&found, Err(error) if error.kind.is_passed_over()) {
+        return Err(Error::new(Kind::Unfit, no_profile(config)));
     }
     if *is_after_environment && let Some(found) = environment::of_the_sdks(environment)? {
         return Ok(Source::Keys(found));
     }
     let found = if *is_after_environment { beside_the_environment(found, environment) } else { found };
-    found.map_err(|error| match error {
-        Error::Nowhere => {
+    found.map_err(|error| match error.kind {
+        Kind::Nowhere => {
             let origin = origin.as_deref().unwrap_or_default();
-            Error::Unfit(Message::new(
+            unfit(
                 format!("no keys for profile {:?} in {shown}", one_line(name)),
                 format!("{origin}: add its keys, or remove that to use other places"),
-            ))
+            )
         }
-        error => error,
+        _ => error,
     })
 }
 
@@ -419,28 +403,25 @@ fn in_named_profile(config: &Config, places: &Places<'_>, environment: Environme
 fn keys(place: &str, id: &str, secret: &str, token: Option<&str>) -> Result<AwsCredentials, Error> {
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if !graphic(id) || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-        return Err(Error::Unfit(Message::new(
+        return Err(unfit(
             format!("{place}: the access key id is not made of letters and digits"),
             "look whether id and secret are in the wrong order",
-        )));
+        ));
     }
     if !graphic(secret) || !token.is_none_or(graphic) {
-        return Err(Error::Unfit(Message::new(
-            format!("{place}: the secret key or session token holds a character that none has"),
-            "copy it anew",
-        )));
+        return Err(unfit(format!("{place}: the secret key or session token holds a character that none has"), "copy it anew"));
     }
     Ok(AwsCredentials::new(id, secret, token.map(str::to_owned), None))
 }
 
 impl From<imds::Error> for Error {
     fn from(error: imds::Error) -> Self {
-        match error {
-            imds::Error::Absent(_) => Self::Nowhere,
-            imds::Error::NotYet(text) => Self::NotYet(text),
+        match error.kind {
+            imds::Kind::Absent => nowhere(),
+            imds::Kind::NotYet => error.map(|_| Kind::NotYet),
             // Whoever has said so gives keys elsewhere.
-            imds::Error::Disabled(text) => Self::Unfit(text),
-            imds::Error::Refused(text) | imds::Error::Unavailable { text, .. } => Self::Unavailable(text),
+            imds::Kind::Disabled => error.map(|_| Kind::Unfit),
+            imds::Kind::Refused | imds::Kind::Unavailable { .. } => error.map(|_| Kind::Unavailable),
         }
     }
 }

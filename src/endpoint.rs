@@ -74,7 +74,7 @@ impl Endpoint {
 
     /// Whether anything answers there, asked without keys. The error is one line.
     pub(crate) async fn reach(&self, connect_limit: Duration, limit: Duration) -> Result<Reached, Message> {
-        let client = self.client(connect_limit).map_err(|error| format!("{error:#}"))?;
+        let client = self.client(connect_limit)?;
         let begun = Instant::now();
         let answer = http::exchange(client.get(&self.url), self.proxy().as_deref(), limit).await.map_err(|error| error.message)?;
         let elapsed = begun.elapsed();
@@ -83,11 +83,11 @@ impl Endpoint {
     }
 
     /// A client that reaches the endpoint, through the proxy where one is configured.
-    pub(crate) fn client(&self, connect_limit: Duration) -> anyhow::Result<reqwest::Client> {
+    pub(crate) fn client(&self, connect_limit: Duration) -> Result<reqwest::Client, reqwest::Error> {
         let mut builder = http::client(connect_limit);
         if !self.url.starts_with("https:") {
             // Reading the root certificates costs more than the rest of a call.
-            return Ok(builder.tls_certs_only([]).build()?);
+            return builder.tls_certs_only([]).build();
         }
         if let Some(authorities) = &self.authorities {
             builder = builder.tls_certs_only(authorities.clone());
@@ -96,7 +96,7 @@ impl Endpoint {
             let except = self.no_proxy.as_deref().and_then(NoProxy::from_string);
             builder = builder.proxy(Proxy::https(url.clone())?.no_proxy(except));
         }
-        Ok(builder.build()?)
+        builder.build()
     }
 }
 
@@ -113,11 +113,9 @@ fn authorities(config: &Config) -> Result<Option<Vec<Certificate>>, Message> {
 }
 
 fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Message> {
-    let file = file::read_up_to(MOST_AUTHORITIES, path).map_err(|error| match error {
-        file::Error::Missing => {
-            Message::new(format!("{} does not exist", path.display()), "AWS_CA_BUNDLE is to name a file of authorities")
-        }
-        file::Error::Denied(line) | file::Error::Unfit(line) => line,
+    let file = file::read_up_to(MOST_AUTHORITIES, path).map_err(|error| match error.kind {
+        file::Kind::Missing => error.message.or_advise("AWS_CA_BUNDLE is to name a file of authorities"),
+        _ => error.message,
     })?;
     match Certificate::from_pem_bundle(file.text.as_bytes()) {
         Ok(authorities) if !authorities.is_empty() => Ok(authorities),

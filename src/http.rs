@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
@@ -50,6 +51,14 @@ pub(crate) fn client(connect_limit: Duration) -> ClientBuilder {
         .redirect(redirect::Policy::none())
         .connect_timeout(connect_limit)
         .user_agent(concat!("elastic-ip/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Why there is no client: the error with all its causes. What an exchange ends in is told in other words.
+impl From<reqwest::Error> for Message {
+    fn from(error: reqwest::Error) -> Self {
+        let causes = iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ").into()
+    }
 }
 
 /// Makes one request. Name look-up, connection, TLS and body are all done within `limit`, or it is an error.

@@ -1,6 +1,5 @@
 //! The instance metadata service, version 2 (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>).
 
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Metadata;
 use crate::deadline::Deadline;
+use crate::failure::Failure;
 use crate::http::{self, Answer};
 use crate::ids::Mac;
 use crate::message::Message;
@@ -22,35 +22,24 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(1);
 const TOKEN_LIFE: &str = "600";
 
 /// Why a fact is not known.
-#[derive(Debug)]
-pub(crate) enum Error {
+pub(crate) type Error = Failure<Kind>;
+
+/// What kind of reason that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
     /// The service has no such fact.
-    Absent(Message),
+    Absent,
     /// The service does not accept a token that it has just given, which it may within a minute.
-    NotYet(Message),
+    NotYet,
     /// The configuration says not to ask the service.
-    Disabled(Message),
+    Disabled,
     /// The service refuses to tell, or tells nonsense.
-    Refused(Message),
+    Refused,
     /// The service did not answer, or not well.
     Unavailable {
-        /// The reason.
-        text: Message,
         /// The deadline left it less than its full time, in which there was no answer.
         is_cut_short: bool,
     },
-}
-
-impl std::error::Error for Error {}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent(text) | Self::NotYet(text) | Self::Disabled(text) | Self::Refused(text) | Self::Unavailable { text, .. } => {
-                text.fmt(f)
-            }
-        }
-    }
 }
 
 /// The metadata service of this instance.
@@ -74,7 +63,7 @@ enum Token {
 
 impl Imds {
     /// The configured service; nothing is sent yet. No question takes longer than `deadline`.
-    pub fn new(service: &Metadata, deadline: Deadline) -> anyhow::Result<Self> {
+    pub fn new(service: &Metadata, deadline: Deadline) -> Result<Self, reqwest::Error> {
         let attempt_limit = service.timeout.unwrap_or(ATTEMPT_LIMIT);
         // The service speaks plain HTTP, so the client is built without root certificates.
         let http = http::client(service.timeout.unwrap_or(CONNECT_LIMIT)).tls_certs_only([]).build()?;
@@ -135,11 +124,14 @@ impl Imds {
 
     async fn fact(&self, path: &str) -> Result<String, Error> {
         if self.is_disabled {
-            return Err(Error::Disabled(format!("the metadata service is not asked for {path}: AWS_EC2_METADATA_DISABLED is set").into()));
+            return Err(Error::new(
+                Kind::Disabled,
+                format!("the metadata service is not asked for {path}: AWS_EC2_METADATA_DISABLED is set"),
+            ));
         }
         match self.ask(path).await {
             // The token's life may be over, so that a new one helps.
-            Err(Error::NotYet(_)) => self.ask(path).await,
+            Err(Error { kind: Kind::NotYet, .. }) => self.ask(path).await,
             result => result,
         }
     }
@@ -153,10 +145,10 @@ impl Imds {
         let answer = self.exchange(request, path).await?;
         match answer.status {
             StatusCode::OK => text(answer, path),
-            StatusCode::NOT_FOUND => Err(Error::Absent(format!("the metadata service knows no {path}").into())),
+            StatusCode::NOT_FOUND => Err(Error::new(Kind::Absent, format!("the metadata service knows no {path}"))),
             StatusCode::UNAUTHORIZED if matches!(token, Token::Known(_)) => {
                 *self.token.lock().await = Token::Unknown;
-                Err(Error::NotYet(self.answers(StatusCode::UNAUTHORIZED, path).into()))
+                Err(Error::new(Kind::NotYet, self.answers(StatusCode::UNAUTHORIZED, path)))
             }
             status => Err(self.refusal(status, path)),
         }
@@ -186,9 +178,10 @@ impl Imds {
 
     async fn exchange(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Answer, Error> {
         let limit = self.attempt_limit.min(self.deadline.left());
-        http::exchange(request, None, limit).await.map_err(|error| Error::Unavailable {
-            text: error.message.at(format!("cannot read {path} from the metadata service at {}", self.base)),
-            is_cut_short: error.is_timeout && limit < self.attempt_limit,
+        http::exchange(request, None, limit).await.map_err(|error| {
+            let is_cut_short = error.is_timeout && limit < self.attempt_limit;
+            let message = error.message.at(format!("cannot read {path} from the metadata service at {}", self.base));
+            Error::new(Kind::Unavailable { is_cut_short }, message)
         })
     }
 
@@ -205,14 +198,14 @@ impl Imds {
         match status {
             StatusCode::TOO_MANY_REQUESTS => unavailable(text),
             status if status.is_server_error() => unavailable(text),
-            StatusCode::FORBIDDEN => Error::Refused(Message::new(text, "look whether it is switched off for this instance")),
-            _ => Error::Refused(text.into()),
+            StatusCode::FORBIDDEN => Error::new(Kind::Refused, Message::new(text, "look whether it is switched off for this instance")),
+            _ => Error::new(Kind::Refused, text),
         }
     }
 }
 
 fn unavailable(text: impl Into<Message>) -> Error {
-    Error::Unavailable { text: text.into(), is_cut_short: false }
+    Error::new(Kind::Unavailable { is_cut_short: false }, text)
 }
 
 fn text(answer: Answer, path: &str) -> Result<String, Error> {

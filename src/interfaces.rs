@@ -10,7 +10,7 @@ use crate::config::below;
 use crate::file;
 use crate::ids::{Destination, InstanceId, Interface, InterfaceId, Mac, Target};
 use crate::imds::{self, Imds};
-use crate::instance::Error;
+use crate::instance::{Error, Kind};
 use crate::message::Message;
 
 /// Where the kernel tells the hardware addresses.
@@ -72,7 +72,7 @@ impl Interfaces {
                     format!("it would displace {other}, for both belong on {id} at {private}"),
                     "name another interface for it",
                 );
-                return Err(Error::Final(what));
+                return Err(Error::new(Kind::Final, what));
             }
         }
         let named_private = matches!(named, Interface::Private(_)).then_some(private);
@@ -123,7 +123,7 @@ impl Interfaces {
                 ids.extend(self.attached(&mac, known).await.ok().flatten().map(|interface| interface.id.to_string()));
             }
             let what = format!("{named} is no interface of this instance, which has {}", ids.join(", "));
-            return Err(Error::NotYet(Message::new(what, "correct what stands after the @, or attach it")));
+            return Err(Error::new(Kind::NotYet, Message::new(what, "correct what stands after the @, or attach it")));
         };
         let private = match named {
             Interface::Private(private) => Some(*private),
@@ -131,7 +131,7 @@ impl Interfaces {
         };
         let private = private.ok_or_else(|| {
             let what = format!("{named} is {}, which has no private IPv4 address", interface.id);
-            Error::NotYet(Message::new(what, "assign it one, or name another interface after the @"))
+            Error::new(Kind::NotYet, Message::new(what, "assign it one, or name another interface after the @"))
         });
         Ok((interface.id.clone(), private?))
     }
@@ -160,12 +160,12 @@ impl Interfaces {
     fn mac(&self, device: &str) -> Result<Mac, Error> {
         let path = below(&self.root, Path::new(DEVICES)).join(device).join("address");
         match file::read(&path) {
-            Ok(file) => file.text.trim().parse().map_err(|what| Error::Final(format!("{}: {what}", path.display()).into())),
-            Err(file::Error::Missing) => Err(Error::NotYet(Message::new(
-                format!("this machine has no interface {device}"),
-                "correct what stands after the @, or attach it",
-            ))),
-            Err(file::Error::Denied(line) | file::Error::Unfit(line)) => Err(Error::Final(line)),
+            Ok(file) => file.text.trim().parse().map_err(|what| Error::new(Kind::Final, format!("{}: {what}", path.display()))),
+            Err(error) if error.kind == file::Kind::Missing => Err(Error::new(
+                Kind::NotYet,
+                Message::new(format!("this machine has no interface {device}"), "correct what stands after the @, or attach it"),
+            )),
+            Err(error) => Err(error.map(|_| Kind::Final)),
         }
     }
 
@@ -204,13 +204,13 @@ impl Interfaces {
 }
 
 fn unreadable(what: &dyn std::fmt::Display) -> Error {
-    Error::Final(format!("the metadata service's interfaces cannot be read: {what}").into())
+    Error::new(Kind::Final, format!("the metadata service's interfaces cannot be read: {what}"))
 }
 
 fn unless_absent(answer: Result<String, imds::Error>) -> Result<Option<String>, Error> {
     match answer {
         Ok(text) => Ok(Some(text)),
-        Err(imds::Error::Absent(_)) => Ok(None),
+        Err(imds::Error { kind: imds::Kind::Absent, .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -24,6 +24,7 @@ pub mod deadline;
 pub mod ec2;
 pub mod endpoint;
 pub mod escape;
+pub mod failure;
 pub mod file;
 pub mod http;
 pub mod ids;

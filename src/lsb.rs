@@ -4,7 +4,7 @@
 use crate::cli::Misuse;
 use crate::report::{Report, Style, Summary};
 use crate::run::Done;
-use crate::session::SetupError;
+use crate::session::{Kind, SetupError};
 
 /// The exit code of status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,10 @@ impl From<Summary> for ActionCode {
 
 impl From<&SetupError> for ActionCode {
     fn from(error: &SetupError) -> Self {
-        match error {
-            SetupError::NotConfigured(_) | SetupError::NoCredentials => Self::NotConfigured,
-            SetupError::NotAllowed(_) => Self::NotAllowed,
-            SetupError::Unavailable(_) => Self::Failed,
+        match error.kind {
+            Kind::NotConfigured | Kind::NoCredentials => Self::NotConfigured,
+            Kind::NotAllowed => Self::NotAllowed,
+            Kind::Unavailable => Self::Failed,
         }
     }
 }

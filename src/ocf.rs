@@ -9,7 +9,7 @@ use crate::config::{Environment, Setting};
 use crate::message::Message;
 use crate::report::{Report, Style, Summary};
 use crate::run::{self, Done, Request};
-use crate::session::SetupError;
+use crate::session::{Kind, SetupError};
 
 /// The folder of every OCF agent, from its root on.
 const AGENTS: &str = "/ocf/resource.d/";
@@ -99,10 +99,10 @@ impl Operation {
 /// would end the resource on both.
 impl From<&SetupError> for Code {
     fn from(error: &SetupError) -> Self {
-        match error {
-            SetupError::NotConfigured(_) | SetupError::NoCredentials => Self::NotInstalled,
-            SetupError::NotAllowed(_) => Self::NotAllowed,
-            SetupError::Unavailable(_) => Self::Failed,
+        match error.kind {
+            Kind::NotConfigured | Kind::NoCredentials => Self::NotInstalled,
+            Kind::NotAllowed => Self::NotAllowed,
+            Kind::Unavailable => Self::Failed,
         }
     }
 }

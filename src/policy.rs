@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::ids::{Name, RegionName, Target};
 use crate::partition::Partition;
 use crate::retry::Retry;
-use crate::session::{Session, SetupError};
+use crate::session::{Kind, Session, SetupError};
 
 /// How long the metadata service may take to tell the region.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -48,10 +48,10 @@ fn region(config: Config, root: &Path) -> Result<RegionName, SetupError> {
     let retry = Retry::until(Deadline::after(LIMIT));
     let session = Session::new(config, root, retry.deadline().clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| SetupError::NotConfigured(format!("cannot start: {error}").into()))?;
+    let runtime = runtime.map_err(|error| SetupError::new(Kind::NotConfigured, format!("cannot start: {error}")))?;
     let region = runtime.block_on(retry.run("region", async || session.region().await));
     runtime.shutdown_background();
-    region.map(|(region, _)| region).map_err(|error| SetupError::NotConfigured(error.into()))
+    region.map(|(region, _)| region).map_err(|error| error.map(|_| Kind::NotConfigured))
 }
 
 /// The allocation ids, if all are known: EC2 checks a change against the address's own id.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::ids::InstanceId;
 use crate::message::Message;
 use crate::run::{AddressOutcome, Done};
-use crate::session::SetupError;
+use crate::session::{Kind, SetupError};
 use crate::takeover::Outcome;
 use crate::takeover::operation::Act;
 
@@ -93,10 +93,12 @@ impl Report {
     /// A call in which no address was looked at, for this reason.
     #[must_use]
     pub(crate) fn of_error(style: Style, error: SetupError, code: impl Into<u8>) -> Self {
-        let SetupError::NoCredentials = error else { return Self::of_no_address(style, error.into(), code) };
+        if error.kind != Kind::NoCredentials {
+            return Self::of_no_address(style, error.message, code);
+        }
         let remedy = "give the instance a role, or put access key id and secret key on two lines of /root/.awssecret and run: chmod 600 \
                       /root/.awssecret";
-        let report = Self::of_no_address(style, Message::new("no credentials in any place", remedy), code);
+        let report = Self::of_no_address(style, error.message.or_advise(remedy), code);
         match style {
             Style::Action | Style::Status => Self { stdout: format!("{NAME}: cannot find ~/.awssecret or /root/.awssecret\n"), ..report },
             Style::Json | Style::Silent => report,

@@ -22,7 +22,7 @@ use crate::ec2::{Limits, Owner};
 use crate::ids::{InstanceId, Target};
 use crate::message::Message;
 use crate::retry::Retry;
-use crate::session::{Connection, Session, SetupError};
+use crate::session::{Connection, Kind, Session, SetupError};
 use crate::takeover::operation::{Act, Operation, Pauses, Rules, World, end_failed_stop};
 use crate::takeover::store::Folder;
 use crate::takeover::{Outcome, Permission};
@@ -186,13 +186,13 @@ async fn perform(request: &Request, config: &Config) -> Result<Done, SetupError>
     let interrupted = || matches!(cut_off.peek(), Some(CutOff::Signal(_)));
     let connected = tokio::select! {
         connected = connect(request, config, &retry) => connected,
-        why = cut_off.clone() => Err(SetupError::Unavailable(Message::from(format!("{why}; nothing was changed")))),
+        why = cut_off.clone() => Err(SetupError::new(Kind::Unavailable, format!("{why}; nothing was changed"))),
     };
     let cloud = match connected {
         Ok(cloud) => cloud,
-        Err(SetupError::Unavailable(why)) => {
+        Err(SetupError { kind: Kind::Unavailable, message }) => {
             let me = config.instance.as_ref().map(|named| named.id.clone());
-            return Ok(Done { me, interrupted: interrupted(), ..Done::all(request.act, config, |_| Err(why.clone())) });
+            return Ok(Done { me, interrupted: interrupted(), ..Done::all(request.act, config, |_| Err(message.clone())) });
         }
         Err(error) => return Err(error),
     };

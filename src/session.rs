@@ -1,7 +1,6 @@
 //! What a configuration comes to on this machine: the region, the keys, the endpoint, and which instance this is. Each is found out
 //! once, when it is first asked for.
 
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,73 +12,56 @@ use crate::credentials::{self, Found, Keys, Places};
 use crate::deadline::Deadline;
 use crate::ec2::{Address, Ec2, Error, Limits, Response, Tie};
 use crate::endpoint::Endpoint;
+use crate::failure::Failure;
 use crate::ids::{AssociationId, Destination, InstanceId, InterfaceId, Name, RegionName, Target};
 use crate::imds::Imds;
 use crate::instance::{self, Identity};
 use crate::interfaces::Interfaces;
-use crate::message::Message;
 use crate::retry::Retry;
 use crate::takeover::operation::Cloud;
 
-/// Why nothing can be asked of EC2. Each text is one line with the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SetupError {
+/// Why nothing can be asked of EC2.
+pub(crate) type SetupError = Failure<Kind>;
+
+/// What kind of reason that is. The exit codes depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     /// The configuration is missing or wrong.
-    NotConfigured(Message),
+    NotConfigured,
     /// No credentials in any place.
     NoCredentials,
     /// The caller may not read what is needed.
-    NotAllowed(Message),
+    NotAllowed,
     /// Something did not answer, which says nothing about the address.
-    Unavailable(Message),
-}
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConfigured(line) | Self::NotAllowed(line) | Self::Unavailable(line) => line.fmt(f),
-            Self::NoCredentials => credentials::Error::Nowhere.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SetupError {}
-
-impl From<SetupError> for Message {
-    fn from(error: SetupError) -> Self {
-        match error {
-            SetupError::NotConfigured(line) | SetupError::NotAllowed(line) | SetupError::Unavailable(line) => line,
-            SetupError::NoCredentials => credentials::Error::Nowhere.into(),
-        }
-    }
+    Unavailable,
 }
 
 impl From<config::Error> for SetupError {
     fn from(error: config::Error) -> Self {
-        match error {
-            config::Error::NotAllowed(line) => Self::NotAllowed(line),
-            config::Error::Unfit(line) => Self::NotConfigured(line),
-        }
+        error.map(|kind| match kind {
+            config::Kind::NotAllowed => Kind::NotAllowed,
+            config::Kind::Unfit => Kind::NotConfigured,
+        })
     }
 }
 
 impl From<credentials::Error> for SetupError {
     fn from(error: credentials::Error) -> Self {
-        match error {
-            credentials::Error::Nowhere => Self::NoCredentials,
-            credentials::Error::NotAllowed(line) => Self::NotAllowed(line),
-            credentials::Error::Foreign(line) | credentials::Error::Unfit(line) => Self::NotConfigured(line),
-            credentials::Error::NotYet(line) | credentials::Error::Unavailable(line) => Self::Unavailable(line),
-        }
+        error.map(|kind| match kind {
+            credentials::Kind::Nowhere => Kind::NoCredentials,
+            credentials::Kind::NotAllowed => Kind::NotAllowed,
+            credentials::Kind::Foreign | credentials::Kind::Unfit => Kind::NotConfigured,
+            credentials::Kind::NotYet | credentials::Kind::Unavailable => Kind::Unavailable,
+        })
     }
 }
 
 impl From<instance::Error> for SetupError {
     fn from(error: instance::Error) -> Self {
-        match error {
-            instance::Error::Unfit(line) => Self::NotConfigured(line),
-            error => Self::Unavailable(error.into()),
-        }
+        error.map(|kind| match kind {
+            instance::Kind::Unfit => Kind::NotConfigured,
+            instance::Kind::Final | instance::Kind::NotYet | instance::Kind::Unavailable { .. } => Kind::Unavailable,
+        })
     }
 }
 
@@ -109,7 +91,7 @@ pub(crate) struct Session {
 impl Session {
     /// Nothing is asked yet. No question to the metadata service takes longer than `deadline`.
     pub(crate) fn new(config: Config, root: &Path, deadline: Deadline) -> Result<Self, SetupError> {
-        let imds = Imds::new(&config.imds, deadline.clone()).map_err(|error| SetupError::Unavailable(format!("{error:#}").into()))?;
+        let imds = Imds::new(&config.imds, deadline.clone()).map_err(|error| SetupError::new(Kind::Unavailable, error))?;
         let imds = Rc::new(imds);
         let config = Rc::new(config);
         Ok(Self {
@@ -128,7 +110,7 @@ impl Session {
             return Ok((region.clone(), Origin::Configuration));
         }
         match Places::new(&self.root, &config::environment).profile_region(&self.config) {
-            Err(line) => Err(instance::Error::Unfit(line)),
+            Err(line) => Err(instance::Error::new(instance::Kind::Unfit, line)),
             Ok(Some(region)) => Ok((region, Origin::Profile)),
             Ok(None) => Ok((instance::region(&self.imds).await?, Origin::Imds)),
         }
@@ -148,7 +130,7 @@ impl Session {
 
     /// EC2 in the region, with keys that are looked for anew when it refuses them. Nothing is sent yet.
     pub(crate) fn ec2(&self, endpoint: &Endpoint, limits: Limits) -> Result<Ec2, SetupError> {
-        Ec2::new(endpoint, Rc::clone(&self.keys), limits).map_err(|error| SetupError::Unavailable(format!("{error:#}").into()))
+        Ec2::new(endpoint, Rc::clone(&self.keys), limits).map_err(|error| SetupError::new(Kind::Unavailable, error))
     }
 
     /// Finds out the region and the keys, at the same time, until `retry` ends. Which instance this is, is found out while EC2 is asked.
@@ -159,7 +141,7 @@ impl Session {
         let (region, keys) = join(region, keys).await;
         keys?;
         let (region, _) = region?;
-        let endpoint = Endpoint::new(&region, &self.config).map_err(SetupError::NotConfigured)?;
+        let endpoint = Endpoint::new(&region, &self.config).map_err(|line| SetupError::new(Kind::NotConfigured, line))?;
         Ok(Connection { ec2: self.ec2(&endpoint, limits)?, session: self })
     }
 }

@@ -1,6 +1,5 @@
 //! `keepalived.conf` with the files that it includes, as `lib/parser.c` of keepalived 2.2 reads them.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -11,8 +10,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::{RESOURCE, lenient};
-use crate::file;
-use crate::message::Message;
+use crate::file::{self, unfit};
 
 /// What keepalived runs for this program.
 const SCRIPTS: [&str; 2] = [RESOURCE, "follow-keepalived"];
@@ -37,7 +35,7 @@ pub(super) fn names_it(root: &Path, main: &Path) -> Result<bool, file::Error> {
         match files.look_into(&file) {
             Ok(true) => return Ok(true),
             Ok(false) => {}
-            Err(file::Error::Missing) if file != main => {}
+            Err(error) if error.kind == file::Kind::Missing && file != main => {}
             Err(error) => files.note(error),
         }
     }
@@ -128,10 +126,6 @@ fn check_kind(file: &Path) -> Result<(), file::Error> {
         // What stands against reading it is reported by whoever reads it.
         _ => Ok(()),
     }
-}
-
-fn unfit(what: String, remedy: impl Into<Cow<'static, str>>) -> file::Error {
-    file::Error::Unfit(Message::new(what, remedy))
 }
 
 fn too_many(file: &Path) -> file::Error {

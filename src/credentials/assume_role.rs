@@ -14,7 +14,7 @@ use xml::reader::{ParserConfig, XmlEvent};
 use zeroize::Zeroizing;
 
 use super::profile::{Role, Source};
-use super::{Error, Found, Places, keys, of_the_instance};
+use super::{Error, Found, Kind, Places, keys, of_the_instance};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
@@ -52,15 +52,16 @@ pub(super) async fn fetch(role: &Role, config: &Config, places: &Places<'_>, imd
     let region = region(config, places, imds).await?;
     let mut found = match base {
         Source::Keys(Found { keys, place }) => Found { keys: keys.clone(), place: place.clone() },
-        _ => of_the_instance(imds, None).await.map_err(|error| match error {
-            Error::Nowhere => {
-                Error::NotYet(Message::new(format!("{}: this instance has no role to ask for it with", role.place), "give it one"))
-            }
-            error => error,
+        _ => of_the_instance(imds, None).await.map_err(|error| match error.kind {
+            Kind::Nowhere => Error::new(
+                Kind::NotYet,
+                Message::new(format!("{}: this instance has no role to ask for it with", role.place), "give it one"),
+            ),
+            _ => error,
         })?,
     };
-    let endpoint = Endpoint::sts(&region, config).map_err(Error::Unfit)?;
-    let http = endpoint.client(CONNECT_LIMIT).map_err(|error| Error::Unavailable(format!("{error:#}").into()))?;
+    let endpoint = Endpoint::sts(&region, config).map_err(|line| Error::new(Kind::Unfit, line))?;
+    let http = endpoint.client(CONNECT_LIMIT).map_err(|error| Error::new(Kind::Unavailable, error))?;
     let sts = Sts { http, proxy: endpoint.proxy(), region: endpoint.region(), deadline };
     for role in way.into_iter().rev() {
         let keys = sts.assume(role, &found.keys).await?;
@@ -74,12 +75,11 @@ async fn region(config: &Config, places: &Places<'_>, imds: &Imds) -> Result<Reg
         return Ok(region.clone());
     }
     match places.profile_region(config) {
-        Err(line) => Err(Error::Unfit(line)),
+        Err(line) => Err(Error::new(Kind::Unfit, line)),
         Ok(Some(region)) => Ok(region),
-        Ok(None) => instance::region(imds).await.map_err(|error| match error {
-            instance::Error::NotYet(line) => Error::NotYet(line),
-            error => Error::Unavailable(error.into()),
-        }),
+        Ok(None) => instance::region(imds)
+            .await
+            .map_err(|error| error.map(|kind| if kind == instance::Kind::NotYet { Kind::NotYet } else { Kind::Unavailable })),
     }
 }
 
@@ -114,7 +114,7 @@ impl Sts<'_> {
         let limit = ATTEMPT_LIMIT.min(self.deadline.left() / 2);
         let answer = http::exchange(signing::prepare(&self.http, request), self.proxy.as_deref(), limit).await;
         answer.map_err(|http::Error { message, .. }| {
-            Error::Unavailable(Message { what: format!("AssumeRole got {}", message.what), ..message })
+            Error::new(Kind::Unavailable, Message { what: format!("AssumeRole got {}", message.what), ..message })
         })
     }
 }
@@ -140,7 +140,7 @@ fn is_about_the_clock(answer: &Answer) -> bool {
 
 fn read(role: &Role, answer: &Answer) -> Result<AwsCredentials, Error> {
     let place = &role.place;
-    let unreadable = || Error::Unavailable(format!("{place}: STS's answer to AssumeRole cannot be read").into());
+    let unreadable = || Error::new(Kind::Unavailable, format!("{place}: STS's answer to AssumeRole cannot be read"));
     let texts = texts(&answer.body);
     if answer.status != StatusCode::OK {
         return Err(refusal(role, answer.status, &texts.unwrap_or_default()));
@@ -161,22 +161,23 @@ fn refusal(role: &Role, status: StatusCode, texts: &HashMap<String, Zeroizing<St
         what.push_str(": ");
         what.push_str(part.trim_end_matches('.'));
     }
-    let advise = |advice: &'static str| Message::new(what.clone(), advice);
-    match code.as_str() {
-        "AccessDenied" => Error::NotYet(advise(
+    let (kind, remedy) = match code.as_str() {
+        "AccessDenied" => (
+            Kind::NotYet,
             "the role's trust policy must name who asks, the policy of who asks must allow sts:AssumeRole, and external_id must be the role's",
-        )),
+        ),
         "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => {
-            Error::NotYet(advise("check the keys that ask, and this machine's clock"))
+            (Kind::NotYet, "check the keys that ask, and this machine's clock")
         }
-        "ExpiredToken" | "ExpiredTokenException" => Error::NotYet(advise("the session token has expired: get new credentials")),
-        "RegionDisabledException" => Error::Unfit(advise("activate STS in this region in the account's settings")),
-        "RequestExpired" => Error::NotYet(advise("set this machine's clock")),
+        "ExpiredToken" | "ExpiredTokenException" => (Kind::NotYet, "the session token has expired: get new credentials"),
+        "RegionDisabledException" => (Kind::Unfit, "activate STS in this region in the account's settings"),
+        "RequestExpired" => (Kind::NotYet, "set this machine's clock"),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || code.starts_with("Throttling") => {
-            Error::Unavailable(what.into())
+            return Error::new(Kind::Unavailable, what);
         }
-        _ => Error::Unfit(advise("correct the profile")),
-    }
+        _ => (Kind::Unfit, "correct the profile"),
+    };
+    Error::new(kind, Message::new(what, remedy))
 }
 
 /// The texts of the keys, or of an error, by their names; none where it is not one whole document, or one of them is there twice.

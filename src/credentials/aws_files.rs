@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::ini::{self, Sections, Values};
-use super::{Error, Found, keys};
+use super::{Error, Found, Kind, keys, unfit};
 use crate::file::{self, TextFile};
 use crate::message::Message;
 
@@ -57,16 +57,17 @@ impl AwsFiles {
     ) -> Result<Option<Part>, Error> {
         match (file::read_up_to(LIMIT, path), named) {
             (Ok(file), _) => {
-                let sections = ini::parse(&file.text)
-                    .map_err(|message| Error::Unfit(Message { what: format!("{} {}", path.display(), message.what), ..message }))?;
+                let sections = ini::parse(&file.text).map_err(|message| {
+                    Error::new(Kind::Unfit, Message { what: format!("{} {}", path.display(), message.what), ..message })
+                })?;
                 let (profiles, sessions) = understand(sections);
                 Ok(Some(Part { path: path.clone(), file, profiles, sessions }))
             }
-            (Err(file::Error::Missing), Some(origin)) => {
-                Err(Error::Unfit(Message::new(format!("{} does not exist", path.display()), format!("{origin} names it: correct that"))))
+            (Err(error), Some(origin)) if error.kind == file::Kind::Missing => {
+                Err(error.map(|_| Kind::Unfit).or_advise(format!("{origin} names it: correct that")))
             }
-            (Err(file::Error::Missing), None) => Ok(None),
-            (Err(error @ file::Error::Denied(_)), None) => {
+            (Err(error), None) if error.kind == file::Kind::Missing => Ok(None),
+            (Err(error), None) if error.kind == file::Kind::Denied => {
                 self.unread = Some(error.into());
                 Ok(None)
             }
@@ -93,10 +94,7 @@ impl AwsFiles {
             return Ok(true);
         }
         let place = profile.place("sso_session");
-        Err(Error::Unfit(Message::new(
-            format!("{place}: its sso_session is not there as a whole"),
-            "remove the line, for this program knows no SSO",
-        )))
+        Err(unfit(format!("{place}: its sso_session is not there as a whole"), "remove the line, for this program knows no SSO"))
     }
 
     /// What the files say of a profile, if they know it.
@@ -154,7 +152,7 @@ impl Profile<'_> {
         let Some((part, values)) = part.and_then(|part| Some((part, part.profiles.get(self.name)?))) else { return Ok(None) };
         let place = self.place_in(part);
         let value = |name: &str| match values.get(name) {
-            Some(text) if text.is_empty() => Err(Error::Unfit(Message::new(format!("{place}: {name} has no value"), "add it"))),
+            Some(text) if text.is_empty() => Err(unfit(format!("{place}: {name} has no value"), "add it")),
             value => Ok(value),
         };
         match (value("aws_access_key_id")?, value("aws_secret_access_key")?) {
@@ -167,8 +165,8 @@ impl Profile<'_> {
                 Ok(Some(Found { keys, place: format!("{place}, which only its owner may read") }))
             }
             (None, None) => Ok(None),
-            (Some(_), None) => Err(Error::Unfit(Message::new(format!("{place}: aws_secret_access_key is missing"), "add it"))),
-            (None, Some(_)) => Err(Error::Unfit(Message::new(format!("{place}: aws_access_key_id is missing"), "add it"))),
+            (Some(_), None) => Err(unfit(format!("{place}: aws_secret_access_key is missing"), "add it")),
+            (None, Some(_)) => Err(unfit(format!("{place}: aws_access_key_id is missing"), "add it")),
         }
     }
 }

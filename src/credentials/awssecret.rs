@@ -4,9 +4,8 @@ use std::path::Path;
 
 use rusoto_core::credential::AwsCredentials;
 
-use super::{Error, keys};
+use super::{Error, keys, unfit};
 use crate::file;
-use crate::message::Message;
 
 /// Reads the keys from one file.
 pub(super) fn read(path: &Path) -> Result<AwsCredentials, Error> {
@@ -24,21 +23,18 @@ pub(super) fn read(path: &Path) -> Result<AwsCredentials, Error> {
     match words.as_slice() {
         [pair] => match pair.split_once(':') {
             Some((id, secret)) => keys(&place, id, secret, None),
-            None => Err(Error::Unfit(Message::new(
+            None => Err(unfit(
                 format!("{place} line 1: one word only"),
                 "put the access key id on the first line and the secret key on the second",
-            ))),
+            )),
         },
         [id, secret] => keys(&place, id, secret, None),
         [id, secret, token] => keys(&place, id, secret, Some(token)),
-        [] => Err(Error::Unfit(Message::new(
-            format!("{place} is empty"),
-            "put the access key id on the first line and the secret key on the second",
-        ))),
-        _ => Err(Error::Unfit(Message::new(
+        [] => Err(unfit(format!("{place} is empty"), "put the access key id on the first line and the secret key on the second")),
+        _ => Err(unfit(
             format!("{place} line {}: more words than access key id, secret key and session token", line_of_word(&file.text, 4)),
             "remove the rest",
-        ))),
+        )),
     }
 }
 
@@ -83,23 +79,22 @@ fn by_names(place: &str, text: &str, named: &[Named]) -> Result<AwsCredentials, 
         let line = line.trim();
         let is_known = line.is_empty() || line.starts_with(['#', ';', '[']) || named.iter().any(|named| named.line == number);
         if !is_known {
-            return Err(Error::Unfit(Message::new(
+            return Err(unfit(
                 format!("{place} line {number}: neither aws_access_key_id, aws_secret_access_key nor aws_session_token"),
                 "remove it",
-            )));
+            ));
         }
     }
     let one = |part: Part, name: &str| {
         let mut values = named.iter().filter(|named| named.part == part);
         match (values.next(), values.next()) {
-            (_, Some(second)) => Err(Error::Unfit(Message::new(
-                format!("{place} line {}: a second {name}", second.line),
-                "keep one, and put profiles into ~/.aws/credentials",
-            ))),
+            (_, Some(second)) => {
+                Err(unfit(format!("{place} line {}: a second {name}", second.line), "keep one, and put profiles into ~/.aws/credentials"))
+            }
             (first, None) => Ok(first.map(|named| named.value).filter(|value| !value.is_empty())),
         }
     };
-    let missing = |name: &str| Error::Unfit(Message::new(format!("{place}: {name} is missing"), "add it"));
+    let missing = |name: &str| unfit(format!("{place}: {name} is missing"), "add it");
     let id = one(Part::Id, "aws_access_key_id")?.ok_or_else(|| missing("aws_access_key_id"))?;
     let secret = one(Part::Secret, "aws_secret_access_key")?.ok_or_else(|| missing("aws_secret_access_key"))?;
     keys(place, id, secret, one(Part::Token, "session token")?)
@@ -136,10 +131,10 @@ fn of_machine(place: &str, text: &str) -> Result<AwsCredentials, Error> {
     }
     match found {
         [Some(id), Some(secret), token] => keys(place, id, secret, token),
-        _ => Err(Error::Unfit(Message::new(
+        _ => Err(unfit(
             format!("{place} has the form of a netrc and no keys of machine {MACHINE}"),
             format!("add a line: machine {MACHINE} login ID password SECRET"),
-        ))),
+        )),
     }
 }
 
@@ -218,7 +213,7 @@ mod tests {
             "[a]\naws_access_key_id = AKID\naws_secret_access_key = sEcReT\n[b]\naws_access_key_id = B\n",
         ] {
             match read_text(text) {
-                Err(Error::Unfit(line)) => assert!(!line.to_string().contains("ReT") && !line.to_string().contains('\n'), "{line}"),
+                Err(line) => assert!(!line.to_string().contains("ReT") && !line.to_string().contains('\n'), "{line}"),
                 other => panic!("{text:?}: {other:?}"),
             }
         }

@@ -1,8 +1,7 @@
 //! Keys in environment variables.
 
-use super::{Error, Found, keys};
+use super::{Error, Found, keys, unfit};
 use crate::config::Environment;
-use crate::message::Message;
 
 /// A place of keys that botocore looks into before those in a profile.
 const WEB_IDENTITY: (&str, &str) = ("AWS_WEB_IDENTITY_TOKEN_FILE", "a web identity");
@@ -38,10 +37,10 @@ pub(super) fn refuse_web_identity(environment: Environment) -> Result<(), Error>
 }
 
 fn unsupported((name, what): (&str, &str)) -> Error {
-    Error::Unfit(Message::new(
+    unfit(
         format!("environment variable {name} names {what}, which this program does not read"),
         "unset it, or name a profile with keys in /etc/default/elastic-ip",
-    ))
+    )
 }
 
 fn value(environment: Environment, name: &str) -> Option<String> {
@@ -64,5 +63,5 @@ fn pair(environment: Environment, id: &str, secret: &str, tokens: &[&str]) -> Re
 }
 
 fn half(set: &str, missing: &str) -> Error {
-    Error::Unfit(Message::new(format!("environment variable {set} is set but {missing} is not"), "set both or neither"))
+    unfit(format!("environment variable {set} is set but {missing} is not"), "set both or neither")
 }

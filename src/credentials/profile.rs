@@ -2,7 +2,7 @@
 //! (`create_credential_resolver` in its `credentials.py`).
 
 use super::aws_files::{AwsFiles, Profile};
-use super::{Error, Found, environment};
+use super::{Error, Found, Kind, environment};
 use crate::config::Environment;
 use crate::message::Message;
 
@@ -79,7 +79,7 @@ fn unsupported(profile: &Profile, key: &str, what: &str) -> Error {
 }
 
 fn unfit(profile: &Profile, key: &str, what: impl Into<Message>) -> Error {
-    Error::Unfit(what.into().at(profile.place(key)))
+    Error::new(Kind::Unfit, what.into().at(profile.place(key)))
 }
 
 /// The role of a profile that names one. `visited` are the profiles on the way to it, itself the last.

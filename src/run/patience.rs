@@ -78,7 +78,7 @@ mod tests {
                 return Ok(Destination { instance: "i-0aaaaaaaaaaaaaaaa".parse().unwrap(), interface: None, private: None });
             }
             sleep(Duration::from_secs(1)).await;
-            Err(instance::Error::Unavailable { text: "".into(), is_cut_short: false })
+            Err(instance::Error::new(instance::Kind::Unavailable { is_cut_short: false }, ""))
         }
 
         async fn primary(&self) -> Result<Option<InterfaceId>, instance::Error> {

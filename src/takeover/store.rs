@@ -74,8 +74,8 @@ impl Store for Folder {
                 let shown = path.display();
                 Message::new(format!("{shown} {what}, so what earlier calls knew is lost"), "it is written anew")
             }),
-            Err(file::Error::Missing) => Ok(State::default()),
-            Err(file::Error::Denied(line) | file::Error::Unfit(line)) => Err(line),
+            Err(error) if error.kind == file::Kind::Missing => Ok(State::default()),
+            Err(error) => Err(error.message),
         }
     }
 

@@ -39,7 +39,7 @@ fn load(content: &[u8], named: bool) -> Result<Config, Error> {
 pub fn text_of(content: &str) -> Result<String, String> {
     match load(content.as_bytes(), true) {
         Ok(config) => Ok(config.no_proxy.unwrap_or_default()),
-        Err(Error::Unfit(line) | Error::NotAllowed(line)) => Err(line.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -61,7 +61,7 @@ pub fn defaults_file(content: &[u8]) -> bool {
 }
 
 fn assert_names_the_file(error: &Error) {
-    let (Error::Unfit(line) | Error::NotAllowed(line)) = error;
+    let line = &error.message;
     assert_is_one_line(line);
     let path = file("other", b"");
     assert!(line.what.starts_with(path.with_file_name("elastic-ip").to_str().unwrap()), "{line:?}");
@@ -80,7 +80,7 @@ pub fn aws_params(text: &str) -> bool {
             }
             true
         }
-        Err(Error::Unfit(line) | Error::NotAllowed(line)) => {
+        Err(Error { message: line, .. }) => {
             assert_is_one_line(&line);
             assert!(line.what.starts_with("environment variable AWS_PARAMS: "), "{line:?}");
             false

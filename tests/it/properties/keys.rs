@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use elastic_ip::config::Config;
-use elastic_ip::credentials::{self, Error, Places};
+use elastic_ip::credentials::{self, Error, Kind, Places};
 use elastic_ip::deadline::Deadline;
 use elastic_ip::instance::{self, Identity};
 use rusoto_core::credential::AwsCredentials;
@@ -71,7 +71,7 @@ pub fn sts_answer(status: u16, body: &[u8]) -> bool {
             assert_eq!(Some(field("SessionToken")), keys.token().as_deref());
             true
         }
-        Err(Error::Unfit(line) | Error::NotYet(line) | Error::Unavailable(line)) => {
+        Err(Error { kind: Kind::Unfit | Kind::NotYet | Kind::Unavailable, message: line }) => {
             assert_is_fit_for_a_log(&line);
             if status == 200 {
                 assert_keeps_secrets(&line, body, root.to_str().unwrap());
@@ -108,7 +108,7 @@ pub fn secret_file(content: &[u8]) -> bool {
             assert!(text.contains(keys.aws_secret_access_key()));
             true
         }
-        Err(Error::Unfit(line) | Error::NotAllowed(line)) => {
+        Err(Error { kind: Kind::Unfit | Kind::NotAllowed, message: line }) => {
             assert_is_one_line(&line);
             assert!(line.what.starts_with(shown), "{line:?}");
             assert_keeps_secrets(&line, content, shown);
@@ -133,7 +133,7 @@ pub fn aws_files(content: &[u8]) -> bool {
                 assert!(text.contains(profile), "{text:?}");
                 taken = true;
             }
-            Err(Error::Unfit(line) | Error::NotAllowed(line)) => {
+            Err(Error { kind: Kind::Unfit | Kind::NotAllowed, message: line }) => {
                 assert_is_one_line(&line);
                 assert_keeps_secrets(&line, content, root.to_str().unwrap());
             }
@@ -187,7 +187,8 @@ pub fn role_json(text: &[u8]) -> bool {
             assert!(strict["Code"].as_str().is_none_or(|code| code == "Success"), "{strict}");
             true
         }
-        Err(Error::Unfit(line) | Error::Foreign(line) | Error::NotAllowed(line) | Error::NotYet(line) | Error::Unavailable(line)) => {
+        Err(Error { kind: Kind::Nowhere, .. }) => panic!("the service has told"),
+        Err(Error { message: line, .. }) => {
             assert_is_fit_for_a_log(&line);
             let code = serde_json::from_slice(text).map_or_else(|_| String::new(), |json: Value| json["Code"].to_string());
             if code.len() < 20 {
@@ -195,6 +196,5 @@ pub fn role_json(text: &[u8]) -> bool {
             }
             false
         }
-        Err(Error::Nowhere) => panic!("the service has told"),
     }
 }
