@@ -17,28 +17,6 @@ BY_QEMU = f"""#!/bin/sh
 exec qemu-aarch64-static -0 "$0" {PROGRAM}.distrib "$@"
 """
 
-# An EC2 by HTTPS whose one address this instance has.
-BY_HTTPS = """
-import http.server, pathlib, ssl
-
-class Api(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        item = "<publicIp>203.0.113.25</publicIp><instanceId>i-0123456789abcdef0</instanceId><associationId>eipassoc-01234567</associationId>"
-        answer = f"<DescribeAddressesResponse><addressesSet><item>{item}</item></addressesSet></DescribeAddressesResponse>".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-server = http.server.HTTPServer(("127.0.0.1", 4433), Api)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("/tmp/certificate", "/tmp/key")
-server.socket = context.wrap_socket(server.socket, server_side=True)
-pathlib.Path("/tmp/listens").touch()
-server.serve_forever()
-"""
-
 
 @pytest.fixture(scope="module")
 def deb():
@@ -75,7 +53,7 @@ def test_what_the_program_needs_the_package_depends_on(deb, machine):
 
 def test_the_package_passes_its_own_tests(machine):
     """status, start and stop as an init script and as an agent."""
-    for name in ("contract", "ec2"):
+    for name in ("contract", "ec2.py"):
         machine.write(f"/tmp/tests/{name}", (REPOSITORY / "debian/tests" / name).read_text(), 0o755)
     done = machine.run("/tmp/tests/contract", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -87,10 +65,13 @@ def test_a_status_by_https(machine):
                 "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE",
                 "-keyout", "/tmp/key", "-out", "/tmp/certificate")
     machine.write("/etc/hosts", "127.0.0.1 localhost\n")
-    machine.write("/tmp/ec2-by-https", BY_HTTPS)
-    machine.run("sh", "-c", "python3 /tmp/ec2-by-https >/tmp/https.log 2>&1 & until [ -e /tmp/listens ]; do kill -0 $!; sleep 0.1; done")
+    machine.write("/tmp/ec2.py", (REPOSITORY / "debian/tests/ec2.py").read_text(), 0o755)
+    machine.write("/tmp/https/owner", "i-0123456789abcdef0")
+    machine.run("sh", "-c", "/tmp/ec2.py /tmp/https --certificate /tmp/certificate --key /tmp/key >/tmp/https.log 2>&1 &"
+                            "until [ -e /tmp/https/url ]; do kill -0 $!; sleep 0.1; done")
     settings = ["ELASTIC_IP=203.0.113.25", "AWS_REGION=eu-west-1", "MY_ID=i-0123456789abcdef0",
-                "AWS_ENDPOINT_URL_EC2=https://localhost:4433", "AWS_ACCESS_KEY_ID=AKIDDUMMY", "AWS_SECRET_ACCESS_KEY=not-a-real-secret"]
+                f"AWS_ENDPOINT_URL_EC2={machine.path('/tmp/https/url').read_text()}",
+                "AWS_ACCESS_KEY_ID=AKIDDUMMY", "AWS_SECRET_ACCESS_KEY=not-a-real-secret"]
     done = machine.run(PROGRAM, "status", env=[*settings, "SSL_CERT_FILE=/tmp/certificate"], check=False)
     assert (done.stdout, done.returncode) == ("elastic-ip remapper: I have 203.0.113.25\nrunning\n", 0), done.stderr
     stranger = machine.run(PROGRAM, "status", env=settings, check=False)

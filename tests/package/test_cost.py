@@ -1,54 +1,38 @@
 """What a call costs the machine it runs on."""
 
-import http.server
 import os
 import statistics
 import subprocess
+import sys
 import threading
 
 import pytest
+from root import REPOSITORY
+
+sys.path.append(str(REPOSITORY / "debian/tests"))
+from ec2 import Ec2  # noqa: E402
 
 ADDRESS = "203.0.113.25"
 INSTANCE = "i-0123456789abcdef0"
-ANSWER = f"""<DescribeAddressesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>
-<addressesSet><item><publicIp>{ADDRESS}</publicIp><domain>vpc</domain><allocationId>eipalloc-0123456789abcdef0</allocationId>
-<associationId>eipassoc-0123456789abcdef0</associationId><instanceId>{INSTANCE}</instanceId></item></addressesSet>
-</DescribeAddressesResponse>""".encode()
 RUNS = 21
 # Instructions of a status over plain HTTP, as callgrind counts them.
 INSTRUCTIONS = 1_855_000
 
 
-class AtOnce(http.server.BaseHTTPRequestHandler):
-    """EC2 that answers at once that the instance has the address."""
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/xml")
-        self.send_header("Content-Length", str(len(ANSWER)))
-        self.end_headers()
-        self.wfile.write(ANSWER)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def node(tmp_path):
     """A folder for --root, configured for a local endpoint."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), AtOnce) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "owner").write_text(INSTANCE)
+    with Ec2(tmp_path) as ec2:
+        threading.Thread(target=ec2.serve_forever, daemon=True).start()
         (tmp_path / "etc/default").mkdir(parents=True)
         (tmp_path / "etc/default/elastic-ip").write_text(
-            f"ELASTIC_IP={ADDRESS}\nMY_ID={INSTANCE}\nAWS_REGION=eu-west-1\n"
-            f"AWS_ENDPOINT_URL_EC2=http://127.0.0.1:{server.server_address[1]}\n")
+            f"ELASTIC_IP={ADDRESS}\nMY_ID={INSTANCE}\nAWS_REGION=eu-west-1\nAWS_ENDPOINT_URL_EC2={ec2.url}\n")
         (tmp_path / "root").mkdir()
         (tmp_path / "root/.awssecret").write_text("AKIDEXAMPLE\nsEcReTcAnArY-of-the-package\n")
         (tmp_path / "root/.awssecret").chmod(0o600)
         yield tmp_path
-        server.shutdown()
+        ec2.shutdown()
 
 
 def milliseconds_of_cpu(program, node):
