@@ -16,9 +16,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::stage::dns::{self, Lookup};
-use crate::stage::each_at_once;
 use crate::stage::tls::{self, Flaw, Tls};
-use crate::stage::{AWSSECRET, Answer, Call, Ended, Fault, IP, KEY_ID, ME, Metadata, NOBODY, PEER, SECRET, Stage, Wire, mine};
+use crate::stage::{
+    AWSSECRET, Answer, Call, Ended, Fault, IP, KEY_ID, ME, Metadata, NOBODY, PEER, SECRET, Stage, Wire, each_at_once, mine, share,
+};
 
 const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
 const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
@@ -380,8 +381,9 @@ fn run(row: &Row, action: &str, owner: &str, limit: f64) -> (Stage, Ended) {
     (stage, ended)
 }
 
-fn check(row: &Row) {
-    for ((action, owner), End(stdout, code, changes)) in CALLS.into_iter().zip(row.ends) {
+/// Makes the calls that meet this trouble, or a share of them that `turn` chooses.
+fn check((turn, row): &(usize, Row)) {
+    for ((action, owner), End(stdout, code, changes)) in CALLS.into_iter().zip(row.ends).skip(turn % share()).step_by(share()) {
         let fails = matches!(stdout, UNKNOWN | NOT_MAPPED | NOT_MAPPED_HERE | NOT_DISOWNED);
         // That the address is elsewhere is nothing that the metadata service could tell.
         if fails && row.side != Side::Ec2 && action == "status" && owner == PEER {
@@ -411,8 +413,8 @@ fn check(row: &Row) {
 }
 
 fn check_side(side: Side) {
-    let rows: Vec<Row> = rows().into_iter().filter(|row| row.side == side && !matches!(row.trouble, Trouble::Lookup(_))).collect();
-    each_at_once(&rows, check);
+    let rows = rows().into_iter().filter(|row| row.side == side && !matches!(row.trouble, Trouble::Lookup(_)));
+    each_at_once(&rows.enumerate().collect::<Vec<_>>(), check);
 }
 
 // P6. Fails when `deadline.left()` in `Ec2::attempt` in src/ec2.rs and the arm with `GRACE` of `perform` in src/run.rs are removed.
@@ -471,8 +473,8 @@ fn each_action_meets_each_fault_of_the_name_service() {
 }
 
 fn meet_each_fault_of_the_name_service() {
-    let rows: Vec<Row> = rows().into_iter().filter(|row| matches!(row.trouble, Trouble::Lookup(_))).collect();
-    for row in &rows {
+    let rows: Vec<_> = rows().into_iter().filter(|row| matches!(row.trouble, Trouble::Lookup(_))).enumerate().collect();
+    for (_, row) in &rows {
         if let Trouble::Lookup(lookup) = row.trouble {
             dns::serve(name_server(lookup), lookup);
         }

@@ -17,7 +17,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::properties::{self, IP, ME, text_of};
-use crate::stage::folder;
+use crate::stage::{folder, share};
 
 /// One byte string for each property, whatever it takes.
 type Property = fn(&[u8]) -> bool;
@@ -61,8 +61,9 @@ fn every_input_that_fuzzing_found_keeps_its_property() {
     });
 }
 
-/// Checks a property for this many made-up inputs, some of which must be taken and some refused.
+/// Checks a property for this many made-up inputs or a share of them, some of which must be taken and some refused.
 fn holds<S: Strategy>(cases: u32, inputs: &S, property: impl Fn(S::Value) -> bool) {
+    let cases = cases / u32::try_from(share()).unwrap();
     let outcomes = [Cell::new(0), Cell::new(0)];
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let result = TestRunner::new(config).run(inputs, |input| {

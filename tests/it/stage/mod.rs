@@ -10,6 +10,7 @@ mod moments;
 pub mod tls;
 mod wire;
 
+use std::env;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -241,6 +242,11 @@ impl Stage {
             fs::write(path, state.to_string()).unwrap();
         }
     }
+}
+
+/// One of how many cases is played, where their number is a matter of time: `make check` sets `QUICK`, `make test` plays all.
+pub fn share() -> usize {
+    if env::var_os("QUICK").is_some() { 4 } else { 1 }
 }
 
 /// As many cases at a time as two busy cores serve in good time.
