@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 
 use crate::config::Sources;
 use crate::escape::printable;
+use crate::failure::Failure;
 use crate::ids::Target;
 use crate::message::Message;
 use crate::report::Style;
@@ -38,22 +39,20 @@ pub enum Call {
     },
     /// To tell which permissions it needs for that.
     Policy(Sources),
+    /// To print this, the help or the version.
+    Text(String),
 }
 
-/// Why there is nothing to do.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a command line cannot be understood.
+pub type UsageError = Failure<Misuse>;
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misuse {
-    /// `--help` or `--version` was asked for. Holds the text for stdout.
-    Asked(String),
-    /// The arguments are wrong.
-    BadArguments {
-        /// The text for stderr.
-        line: Message,
-        /// How the call wants to be answered.
-        style: Style,
-    },
-    /// The action is none that this program knows. Holds the text for stderr.
-    UnknownAction(Message),
+    /// The arguments, of a call that wants to be answered in this style.
+    BadArguments(Style),
+    /// The action is none that this program knows.
+    UnknownAction,
 }
 
 /// Keeps an EC2 Elastic IP on the live one of two instances.
@@ -125,7 +124,7 @@ impl Verb {
 }
 
 /// Reads the command line, the program's own name first.
-pub fn parse(arguments: Vec<OsString>) -> Result<CommandLine, Misuse> {
+pub fn parse(arguments: Vec<OsString>) -> Result<CommandLine, UsageError> {
     // A status call must be answered as one, even when nothing else about it can be understood.
     let has = |wanted: &str| arguments.iter().skip(1).any(|word| word == wanted);
     let style = match (has("status"), has("--json")) {
@@ -133,18 +132,24 @@ pub fn parse(arguments: Vec<OsString>) -> Result<CommandLine, Misuse> {
         (true, false) => Style::Status,
         (false, _) => Style::Action,
     };
-    let bad = |line: Message| Misuse::BadArguments { line, style };
-    let words = Words::try_parse_from(arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Misuse::Asked(error.to_string()),
-        ErrorKind::MissingRequiredArgument => bad(Message::new("no action given", ACTIONS)),
-        _ => bad(one_line(&error)),
-    })?;
+    let bad = |line: Message| UsageError::new(Misuse::BadArguments(style), line);
+    let words = match Words::try_parse_from(arguments) {
+        Ok(words) => words,
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                return Ok(CommandLine { call: Call::Text(error.to_string()), verbose: false });
+            }
+            ErrorKind::MissingRequiredArgument => return Err(bad(Message::new("no action given", ACTIONS))),
+            _ => return Err(bad(one_line(&error))),
+        },
+    };
     let (word, verb, addresses) = split(&words.call).ok_or_else(|| {
         let last = words.call.last().map(String::as_str).unwrap_or_default();
         if last.parse::<Target>().is_ok() {
-            Misuse::BadArguments { line: Message::new(format!("no action given after {last}"), ACTIONS), style: Style::Action }
+            let message = Message::new(format!("no action given after {last}"), ACTIONS);
+            UsageError::new(Misuse::BadArguments(Style::Action), message)
         } else {
-            Misuse::UnknownAction(Message::new(format!("{last:?} is not an action"), ACTIONS))
+            UsageError::new(Misuse::UnknownAction, Message::new(format!("{last:?} is not an action"), ACTIONS))
         }
     })?;
     let targets = Target::list(addresses.iter().map(String::as_str)).map_err(bad)?;
@@ -183,20 +188,20 @@ fn one_line(error: &clap::Error) -> Message {
 mod tests {
     use super::*;
 
-    fn call(words: &[&str]) -> Result<(Request, Style), Misuse> {
+    fn call(words: &[&str]) -> Result<(Request, Style), UsageError> {
         match read(words)? {
             Call::Act(request, style) => Ok((request, style)),
             question => panic!("{question:?}"),
         }
     }
 
-    fn read(words: &[&str]) -> Result<Call, Misuse> {
+    fn read(words: &[&str]) -> Result<Call, UsageError> {
         let line = parse(std::iter::once(&"elastic-ip").chain(words).map(OsString::from).collect())?;
         Ok(line.call)
     }
 
     fn is_bad(words: &[&str], as_style: Style) -> bool {
-        matches!(read(words), Err(Misuse::BadArguments { style, .. }) if style == as_style)
+        read(words).is_err_and(|error| error.kind == Misuse::BadArguments(as_style))
     }
 
     #[test]
@@ -252,9 +257,11 @@ mod tests {
         assert!(is_bad(&["--bogus", "start"], Style::Action));
         assert!(is_bad(&["--bogus", "status"], Style::Status));
         assert!(is_bad(&["256.1.1.1", "status"], Style::Status));
-        assert!(matches!(read(&["reload"]), Err(Misuse::UnknownAction(_))));
-        assert!(matches!(read(&["203.0.113.25", "frobnicate"]), Err(Misuse::UnknownAction(_))));
-        assert!(matches!(read(&["--help"]), Err(Misuse::Asked(_))));
-        assert!(matches!(read(&["--version"]), Err(Misuse::Asked(_))));
+        for words in [&["reload"][..], &["203.0.113.25", "frobnicate"]] {
+            assert!(read(words).is_err_and(|error| error.kind == Misuse::UnknownAction));
+        }
+        for word in ["--help", "--version"] {
+            assert!(matches!(read(&[word]), Ok(Call::Text(_))));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! One HTTP exchange over reqwest: no redirect, and limits in time and size.
 
-use std::fmt;
 use std::io;
 use std::iter;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
 
 use crate::escape::printable;
+use crate::failure::Failure;
 use crate::message::Message;
 
 /// The largest answer that is read, in bytes. EC2's answer about one address has 1 kB, and with 50 long tags 40 kB.
@@ -24,23 +24,16 @@ pub struct Answer {
 }
 
 /// Why nothing came back.
-#[derive(Debug)]
-pub(crate) struct Error {
+pub(crate) type Error = Failure<Kind>;
+
+/// What is known of a request to which nothing came back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
     /// The peer may have seen the request, and may have done what it asks.
     pub(crate) is_sent: bool,
     /// The time was over.
     pub(crate) is_timeout: bool,
-    /// Why.
-    pub(crate) message: Message,
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.message.fmt(f)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// What every client here has in common: it follows no redirect and takes no proxy from the environment.
 pub(crate) fn client(connect_limit: Duration) -> ClientBuilder {
@@ -73,7 +66,7 @@ pub(crate) async fn exchange(request: RequestBuilder, proxy: Option<&str>, limit
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > LIMIT {
-            return Err(Error { is_sent: true, is_timeout: false, message: "the answer is larger than 256 KiB".into() });
+            return Err(Error::new(Kind { is_sent: true, is_timeout: false }, "the answer is larger than 256 KiB"));
         }
         body.extend_from_slice(&chunk);
     }
@@ -98,7 +91,7 @@ fn reason(error: &reqwest::Error, host: &str, proxy: Option<&str>, limit: Durati
             .unwrap_or_else(|| printable(&cause.to_string()).into());
         cause.at(if is_sent { format!("broken answer from {host}") } else { format!("no connection to {host}") })
     };
-    Error { is_sent, is_timeout, message }
+    Error::new(Kind { is_sent, is_timeout }, message)
 }
 
 /// What it means that a proxy does not connect. hyper-util's error has no type that could be asked, and does not tell the status.

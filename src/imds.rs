@@ -179,7 +179,7 @@ impl Imds {
     async fn exchange(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Answer, Error> {
         let limit = self.attempt_limit.min(self.deadline.left());
         http::exchange(request, None, limit).await.map_err(|error| {
-            let is_cut_short = error.is_timeout && limit < self.attempt_limit;
+            let is_cut_short = error.kind.is_timeout && limit < self.attempt_limit;
             let message = error.message.at(format!("cannot read {path} from the metadata service at {}", self.base));
             Error::new(Kind::Unavailable { is_cut_short }, message)
         })

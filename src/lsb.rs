@@ -1,7 +1,7 @@
 //! The exit codes of an LSB init script
 //! (<https://refspecs.linuxbase.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/iniscrptact.html>).
 
-use crate::cli::Misuse;
+use crate::cli::{Misuse, UsageError};
 use crate::report::{Report, Style, Summary};
 use crate::run::Done;
 use crate::session::{Kind, SetupError};
@@ -87,13 +87,12 @@ fn code(style: Style, as_action: ActionCode, as_status: StatusCode) -> u8 {
 
 /// A call that could not be understood.
 #[must_use]
-pub fn misuse(misuse: Misuse) -> Report {
-    match misuse {
-        Misuse::Asked(text) => Report::new(text, vec![], ActionCode::Done),
-        Misuse::BadArguments { line, style } => {
-            Report::of_no_address(style, line, code(style, ActionCode::BadArguments, StatusCode::Unknown))
+pub fn misuse(error: UsageError) -> Report {
+    match error.kind {
+        Misuse::BadArguments(style) => {
+            Report::of_no_address(style, code(style, ActionCode::BadArguments, StatusCode::Unknown), error.message)
         }
-        Misuse::UnknownAction(line) => Report::of_no_address(Style::Action, line, ActionCode::UnknownAction),
+        Misuse::UnknownAction => Report::of_no_address(Style::Action, ActionCode::UnknownAction, error.message),
     }
 }
 
@@ -104,7 +103,7 @@ pub fn report(style: Style, result: Result<Done, SetupError>) -> Report {
         Ok(done) => code(style, Summary::of(done).into(), Summary::of(done).into()),
         Err(error) => code(style, error.into(), StatusCode::Unknown),
     };
-    Report::of(style, result, code)
+    Report::of(style, code, result)
 }
 
 /// What a question was answered, for stdout, and whether all is well; or why there is no answer.
@@ -113,9 +112,6 @@ pub fn answered(answer: Result<(String, bool), SetupError>) -> Report {
     match answer {
         Ok((stdout, true)) => Report::new(stdout, vec![], ActionCode::Done),
         Ok((stdout, false)) => Report::new(stdout, vec![], ActionCode::Failed),
-        Err(error) => {
-            let code = ActionCode::from(&error);
-            Report::of_error(Style::Action, error, code)
-        }
+        Err(error) => Report::of_error(Style::Action, ActionCode::from(&error), error),
     }
 }

@@ -45,6 +45,7 @@ fn answer(call: cli::Call) -> report::Report {
             let stdout = if json { check.document() } else { check.table(style()) };
             lsb::answered(Ok((stdout, check.is_ready())))
         }
+        Call::Text(text) => lsb::answered(Ok((text, true))),
         Call::Policy(sources) => lsb::answered(policy::run(&sources).map(|policy| (policy, true))),
     }
 }

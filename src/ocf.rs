@@ -1,11 +1,12 @@
 //! A call by Pacemaker: OCF's actions and parameters, what became of them in OCF's codes, and the agent's meta-data
 //! (<https://github.com/ClusterLabs/OCF-spec/blob/main/ra/1.1/resource-agent-api.md>).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::cli::{self, Call, Misuse};
+use crate::cli::{self, Call};
 use crate::config::{Environment, Setting};
+use crate::failure::Failure;
 use crate::message::Message;
 use crate::report::{Report, Style, Summary};
 use crate::run::{self, Done, Request};
@@ -74,6 +75,15 @@ enum Operation {
 }
 
 impl Operation {
+    /// The command line's word for it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Monitor { .. } | Self::Validate { .. } => "status",
+        }
+    }
+
     /// How it is answered.
     fn style(self) -> Style {
         match self {
@@ -107,10 +117,12 @@ impl From<&SetupError> for Code {
     }
 }
 
-/// A call that has nothing to do with any address: what it prints, or why it cannot be understood.
-enum Without {
+/// A call that was understood.
+enum Understood {
+    /// To act on addresses, or to look whether that is possible.
+    Call(Operation, Request),
+    /// To print this.
     Text(String),
-    Wrong(Code, Message),
 }
 
 /// Whether the program was called as an OCF agent: by a path in the folder of those. Heartbeat exports some of OCF's
@@ -123,29 +135,24 @@ pub fn is_agent(program: Option<&OsString>) -> bool {
 /// Does what Pacemaker asks. `arguments` begin with the program's own name.
 #[must_use]
 pub fn run(arguments: Vec<OsString>, environment: Environment) -> Report {
-    let (operation, request) = match parse(arguments, environment) {
-        Ok(understood) => understood,
-        Err(Without::Text(stdout)) => return Report::new(stdout, vec![], Code::Success),
-        Err(Without::Wrong(code, line)) => return Report::new(String::new(), vec![line], code),
-    };
-    if operation != (Operation::Validate { deep: false }) {
-        let result = run::run(&request);
-        let code = operation.code(&result);
-        return Report::of(operation.style(), result, code);
-    }
-    match run::validate(&request.sources) {
-        Ok(()) => Report::new(String::new(), vec![], Code::Success),
-        Err(error) => {
-            let code = Code::from(&error);
-            Report::of_error(operation.style(), error, code)
+    match parse(arguments, environment) {
+        Err(Failure { kind: code, message }) => Report::new(String::new(), vec![message], code),
+        Ok(Understood::Text(stdout)) => Report::new(stdout, vec![], Code::Success),
+        Ok(Understood::Call(operation @ Operation::Validate { deep: false }, request)) => match run::validate(&request.sources) {
+            Ok(()) => Report::new(String::new(), vec![], Code::Success),
+            Err(error) => Report::of_error(operation.style(), Code::from(&error), error),
+        },
+        Ok(Understood::Call(operation, request)) => {
+            let result = run::run(&request);
+            Report::of(operation.style(), operation.code(&result), result)
         }
     }
 }
 
 /// The action comes last; the options before it are those of the command line.
-fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Operation, Request), Without> {
+fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<Understood, Failure<Code>> {
     let last = if arguments.len() > 1 { arguments.pop() } else { None };
-    let Some(word) = last else { return Err(Without::Wrong(Code::BadArguments, Message::new("no action given", USAGE))) };
+    let word = last.ok_or_else(|| Failure::new(Code::BadArguments, Message::new("no action given", USAGE)))?;
     let operation = match word.to_string_lossy().as_ref() {
         "start" => Operation::Start,
         "stop" => Operation::Stop,
@@ -153,19 +160,18 @@ fn parse(mut arguments: Vec<OsString>, environment: Environment) -> Result<(Oper
         // The parameters are read afresh at each call.
         "reload-agent" => Operation::Validate { deep: false },
         "validate-all" => Operation::Validate { deep: environment("OCF_CHECK_LEVEL").is_some_and(|level| level.trim() == "10") },
-        "meta-data" => return Err(Without::Text(metadata())),
-        "usage" | "help" | "--help" => return Err(Without::Text(format!("{USAGE}; see elastic-ip(8)\n"))),
-        other => return Err(Without::Wrong(Code::Unimplemented, Message::new(format!("{other:?} is not an action of this agent"), USAGE))),
+        "meta-data" => return Ok(Understood::Text(metadata())),
+        "usage" | "help" | "--help" => return Ok(Understood::Text(format!("{USAGE}; see elastic-ip(8)\n"))),
+        other => return Err(Failure::new(Code::Unimplemented, Message::new(format!("{other:?} is not an action of this agent"), USAGE))),
     };
-    let word = if matches!(operation, Operation::Start | Operation::Stop) { &word } else { OsStr::new("status") };
-    arguments.push(word.to_owned());
-    let command = cli::parse(arguments).map_err(|misuse| match misuse {
-        Misuse::Asked(text) => Without::Text(text),
-        Misuse::BadArguments { line, .. } | Misuse::UnknownAction(line) => Without::Wrong(Code::BadArguments, line),
-    })?;
-    let Call::Act(mut request, _) = command.call else { return Err(Without::Wrong(Code::BadArguments, USAGE.into())) };
-    configure(&mut request, environment).map_err(|line| Without::Wrong(Code::NotConfigured, line))?;
-    Ok((operation, request))
+    arguments.push(operation.word().into());
+    let mut request = match cli::parse(arguments).map_err(|error| error.map(|_| Code::BadArguments))?.call {
+        Call::Act(request, _) => request,
+        Call::Text(text) => return Ok(Understood::Text(text)),
+        Call::Check { .. } | Call::Policy(_) => return Err(Failure::new(Code::BadArguments, USAGE)),
+    };
+    configure(&mut request, environment).map_err(|line| Failure::new(Code::NotConfigured, line))?;
+    Ok(Understood::Call(operation, request))
 }
 
 /// Hands the parameters and Pacemaker's time limit over. The error is one line that names the parameter that is wrong.

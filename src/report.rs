@@ -83,22 +83,22 @@ impl Report {
 
     /// A call that came to an end, or not even to a beginning.
     #[must_use]
-    pub(crate) fn of(style: Style, result: Result<Done, SetupError>, code: impl Into<u8>) -> Self {
+    pub(crate) fn of(style: Style, code: impl Into<u8>, result: Result<Done, SetupError>) -> Self {
         match result {
-            Ok(done) => Self::of_addresses(style, &done, code.into()),
-            Err(error) => Self::of_error(style, error, code),
+            Ok(done) => Self::of_addresses(style, code, &done),
+            Err(error) => Self::of_error(style, code, error),
         }
     }
 
     /// A call in which no address was looked at, for this reason.
     #[must_use]
-    pub(crate) fn of_error(style: Style, error: SetupError, code: impl Into<u8>) -> Self {
+    pub(crate) fn of_error(style: Style, code: impl Into<u8>, error: SetupError) -> Self {
         if error.kind != Kind::NoCredentials {
-            return Self::of_no_address(style, error.message, code);
+            return Self::of_no_address(style, code, error.message);
         }
         let remedy = "give the instance a role, or put access key id and secret key on two lines of /root/.awssecret and run: chmod 600 \
                       /root/.awssecret";
-        let report = Self::of_no_address(style, error.message.or_advise(remedy), code);
+        let report = Self::of_no_address(style, code, error.message.or_advise(remedy));
         match style {
             Style::Action | Style::Status => Self { stdout: format!("{NAME}: cannot find ~/.awssecret or /root/.awssecret\n"), ..report },
             Style::Json | Style::Silent => report,
@@ -107,7 +107,7 @@ impl Report {
 
     /// The same, where all there is to say is this line.
     #[must_use]
-    pub(crate) fn of_no_address(style: Style, line: Message, code: impl Into<u8>) -> Self {
+    pub(crate) fn of_no_address(style: Style, code: impl Into<u8>, line: Message) -> Self {
         let stdout = match style {
             Style::Action | Style::Silent => String::new(),
             Style::Status => Summary::Unknown.closing_line().to_owned(),
@@ -116,7 +116,7 @@ impl Report {
         Self::new(stdout, vec![line], code)
     }
 
-    fn of_addresses(style: Style, done: &Done, code: u8) -> Self {
+    fn of_addresses(style: Style, code: impl Into<u8>, done: &Done) -> Self {
         let mut report = Self::new(String::new(), vec![], code);
         for AddressOutcome { target, outcome, .. } in &done.addresses {
             match outcome {
@@ -187,7 +187,7 @@ mod tests {
         ] {
             let done = done(Act::Status, &outcomes);
             assert_eq!(Summary::of(&done), summary, "{outcomes:?}");
-            let report = Report::of(Style::Status, Ok(done), 0);
+            let report = Report::of(Style::Status, 0, Ok(done));
             assert_eq!(report.stdout.lines().last(), Some(word), "{outcomes:?}");
             assert_eq!(report.complaints.len(), outcomes.iter().filter(|outcome| outcome.is_err()).count());
         }
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_action_says_nothing_of_who_has_the_address_where_that_is_not_known() {
-        let report = Report::of(Style::Action, Ok(done(Act::Status, &[Err("silence"), Ok(Outcome::HandedOver)])), 1);
+        let report = Report::of(Style::Action, 1, Ok(done(Act::Status, &[Err("silence"), Ok(Outcome::HandedOver)])));
         assert_eq!(report.stdout, "elastic-ip remapper: I have 203.0.113.1\n");
         assert_eq!(report.complaints[0].to_string(), "203.0.113.0: silence");
         assert!(report.notes.is_empty());

@@ -50,9 +50,9 @@ impl Transport {
             signing::sign_again(&mut request, keys, Utc::now() + *skew);
         }
         let answer = http::exchange(signing::prepare(&self.http, request), self.proxy.as_deref(), self.limit).await.map_err(|error| {
-            let kind = if error.is_sent { Kind::Ambiguous } else { Kind::Unsent };
+            let kind = if error.kind.is_sent { Kind::Ambiguous } else { Kind::Unsent };
             let message = Message { what: format!("{} got {}", self.action, error.message.what), ..error.message };
-            Error { is_cut_short: error.is_timeout, ..Error::new(kind, message) }
+            Error { is_cut_short: error.kind.is_timeout, ..Error::new(kind, message) }
         })?;
         let id = response::check(self.action, &answer)?;
         Ok((answer, id))

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStringExt;
 
-use elastic_ip::cli::{self, Call, Misuse};
+use elastic_ip::cli::{self, Call, CommandLine, Misuse};
 use elastic_ip::escape::{one_line, printable};
 use elastic_ip::ids::{Interface, Name, Target};
 use elastic_ip::report::Style;
@@ -42,21 +42,26 @@ pub fn command_line(input: &[u8]) -> bool {
     let arguments = std::iter::once(b"elastic-ip".as_slice()).chain(words.iter().copied());
     let read = cli::parse(arguments.map(|word| OsString::from_vec(word.to_vec())).collect());
     match &read {
-        Ok(line) => {
-            let (Call::Act(Request { sources, .. }, _) | Call::Check { sources, .. } | Call::Policy(sources)) = &line.call;
+        Ok(CommandLine { call: Call::Text(text), .. }) => {
+            assert!(text.contains("elastic-ip"), "{text:?}");
+            false
+        }
+        Ok(CommandLine { call, .. }) => {
+            let (Call::Act(Request { sources, .. }, _) | Call::Check { sources, .. } | Call::Policy(sources)) = call else {
+                panic!("{call:?}");
+            };
             for target in &sources.targets {
                 assert!(words.contains(&target.to_string().as_bytes()), "{target} was not named");
             }
-            assert!(wants_status || !matches!(line.call, Call::Act(_, Style::Status | Style::Json)));
+            assert!(wants_status || !matches!(call, Call::Act(_, Style::Status | Style::Json)));
+            true
         }
-        Err(Misuse::Asked(text)) => assert!(text.contains("elastic-ip"), "{text:?}"),
-        Err(Misuse::UnknownAction(line)) => assert_is_one_line(line),
-        Err(Misuse::BadArguments { line, style }) => {
-            assert_is_one_line(line);
-            assert!(wants_status || *style == Style::Action);
+        Err(error) => {
+            assert_is_one_line(&error.message);
+            assert!(wants_status || matches!(error.kind, Misuse::UnknownAction | Misuse::BadArguments(Style::Action)));
+            false
         }
     }
-    read.is_ok()
 }
 
 /// Both ways to escape. `true` if there is nothing to escape.
