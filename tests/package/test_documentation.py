@@ -1,11 +1,15 @@
-"""What the package tells its users: the man page, the completion, the examples."""
+"""What the package tells its users: the pages, the man page, the completion, the examples."""
 
 import re
 import subprocess
+import sys
 
 import pytest
 from conftest import put_program
 from root import REPOSITORY
+
+sys.path.append(str(REPOSITORY / "tests/docs"))
+from documents import Document  # noqa: E402
 
 ACTIONS = ["start", "stop", "status", "restart", "try-restart", "force-reload", "check", "policy"]
 NAMES = """
@@ -57,6 +61,42 @@ def test_the_man_page_names_each_option_and_no_other(options, manual):
 
 def test_the_man_page_names_each_action_and_configuration_name(manual):
     assert set(ACTIONS + NAMES) - words(manual) == set()
+
+
+def dead_links(folder):
+    """Each link of a page there that leads to no file, or to no heading in it."""
+    pages = {page.name: Document(page.name, page.read_text()) for page in folder.glob("*.md")}
+    dead = []
+    for name, page in pages.items():
+        for link in page.links():
+            file, _, anchor = link.partition("#")
+            if re.match(r"https?:", link):
+                continue
+            if not (folder / (file or name)).is_file() or (anchor and anchor not in pages[file or name].anchors()):
+                dead.append((name, link))
+    return dead
+
+
+def test_each_link_in_the_installed_pages_leads_to_one_of_them(contents):
+    folder = contents / "usr/share/doc/elastic-ip"
+    assert dead_links(folder) == []
+    readme = Document("README.md", (folder / "README.md").read_text())
+    assert {"heartbeat.md", "configuration.md#permissions"} <= set(readme.links())
+    assert "README.md#install" in Document("installation.md", (folder / "installation.md").read_text()).links()
+
+
+def test_the_installed_pages_say_what_those_of_the_repository_say(contents):
+    def without_links(text):
+        return re.sub(r"!?\[([^\[\]]+)\]\([^()\s]+\)", r"\1", text)
+
+    for name in re.findall(r"\S+\.md", (REPOSITORY / "debian/docs").read_text()):
+        installed = contents / "usr/share/doc/elastic-ip" / name.rsplit("/", 1)[-1]
+        assert without_links(installed.read_text()) == without_links((REPOSITORY / name).read_text())
+
+
+def test_a_dead_link_would_be_found(tmp_path):
+    (tmp_path / "a.md").write_text("# One Two\n[a](nowhere.md) [b](#one-two) [c](a.md#three) [d](https://example.com/)\n")
+    assert dead_links(tmp_path) == [("a.md", "nowhere.md"), ("a.md", "a.md#three")]
 
 
 def test_the_schema_of_the_json_is_where_the_page_on_configuration_says(contents):
