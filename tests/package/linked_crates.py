@@ -1,7 +1,10 @@
-"""Which crates a Rust program holds, by its symbols and by the source paths it names."""
+"""Which crates a Rust program holds, by its symbols, by the source paths it names, and by the list that it carries."""
 
+import json
 import re
 import subprocess
+import tempfile
+import zlib
 
 
 def symbols(program):
@@ -18,3 +21,10 @@ def by_paths(program):
     """(name, version) of each crate that a panic's location names."""
     paths = re.findall(rb"/registry/src/[^/\0]+/([A-Za-z0-9_-]+?)-([0-9][A-Za-z0-9.+-]*)/", program.read_bytes())
     return {(name.decode(), version.decode()) for name, version in paths}
+
+
+def listed(program):
+    """The packages of the list that cargo-auditable put in."""
+    with tempfile.NamedTemporaryFile() as section:
+        subprocess.run(["objcopy", f"--dump-section=.dep-v0={section.name}", program, "/dev/null"], check=True)
+        return json.loads(zlib.decompress(section.read()))["packages"]

@@ -1,8 +1,10 @@
-"""What is linked into the packaged program, and what is not."""
+"""What is linked into the packaged program, what is not, and the list of crates that it carries."""
 
+import json
 import os
 import re
 import subprocess
+import tomllib
 
 import linked_crates
 import pytest
@@ -58,6 +60,64 @@ def test_the_old_http_stack_would_be_found_by_its_symbols_and_by_its_paths(contr
     found = old_http_stack(control)
     assert {"h2", "hyper_tls", "native_tls", "openssl", "hyper::client::connect"} <= found
     assert any(name.startswith("hyper 0.14") for name in found)
+
+
+# In the form of RustSec's database: each version of hyper that the program has has a hole.
+ADVISORY = """```toml
+[advisory]
+id = "RUSTSEC-2000-0001"
+package = "hyper"
+date = "2000-01-01"
+[versions]
+patched = [">= 99"]
+```
+# A hole
+Made up.
+"""
+
+
+def versions(packages):
+    return {(package["name"], package["version"]) for package in packages}
+
+
+def test_the_program_lists_each_crate_that_goes_into_it(contents):
+    listed = linked_crates.listed(contents / "usr/sbin/elastic-ip")
+    locked = tomllib.loads((REPOSITORY / "Cargo.lock").read_text())["package"]
+    tree = subprocess.check_output(
+        ["cargo", "tree", "--locked", "--offline", "--edges=normal,build", "--prefix=none", "--format={p}"], cwd=REPOSITORY, text=True)
+    built = {tuple(re.match(r"(\S+) v(\S+)", line).groups()) for line in tree.splitlines() if line}
+    assert len(built) > 100
+    assert built <= versions(listed) <= versions(locked)
+    own, = [package for package in listed if package["source"] == "local"]
+    assert own["name"] == "elastic-ip" and own["root"]
+    # Those of other systems and of the tests alone are not in it.
+    assert {"windows-sys", "proptest"} <= {name for name, _ in versions(locked) - versions(listed)}
+
+
+def test_the_crates_that_the_program_names_by_itself_are_listed(contents, unstripped):
+    assert linked_crates.by_paths(unstripped) <= versions(linked_crates.listed(contents / "usr/sbin/elastic-ip"))
+
+
+def test_cargo_audit_finds_an_advisory_for_a_crate_in_the_installed_program(contents, tmp_path):
+    advisories = tmp_path / "advisories/crates/hyper"
+    advisories.mkdir(parents=True)
+    (advisories / "RUSTSEC-2000-0001.md").write_text(ADVISORY)
+    program = contents / "usr/sbin/elastic-ip"
+    audit = [REPOSITORY / "target/venv/bin/cargo-audit", "audit", "--no-fetch", "--db", tmp_path / "advisories", "--json", "bin", program]
+    done = subprocess.run(audit, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    said = json.loads(done.stdout)
+    listed = linked_crates.listed(program)
+    assert said["lockfile"]["dependency-count"] == len(listed)
+    found = [vulnerability["package"] for vulnerability in said["vulnerabilities"]["list"]]
+    assert versions(found) == {(name, version) for name, version in versions(listed) if name == "hyper"}
+
+
+def test_the_commands_of_the_page_on_installation_show_the_list(contents, tmp_path):
+    program = contents / "usr/sbin/elastic-ip"
+    text = (REPOSITORY / "docs/installation.md").read_text().split("\n## What is in the program\n")[1]
+    commands = text.split("```sh\n")[2].split("```")[0].replace("/tmp/", f"{tmp_path}/").replace("/usr/sbin/elastic-ip", str(program))
+    assert json.loads(subprocess.check_output(["sh", "-euc", commands]))["packages"] == linked_crates.listed(program)
 
 
 def test_no_libssl_is_loaded(contents):
