@@ -85,6 +85,7 @@ def default_debs(deb, tmp_path_factory):
         subprocess.run([command], cwd=tree, check=True)
 
     def use_defaults(contents):
+        (contents / "usr/lib/systemd/system/elastic-ip.service").unlink()
         for name in ["preinst", "postinst", "prerm", "postrm"]:
             (contents / "DEBIAN" / name).unlink(missing_ok=True)
         shutil.copytree(made, contents, dirs_exist_ok=True)
@@ -97,14 +98,19 @@ def default_debs(deb, tmp_path_factory):
     return repack(deb, older, use_defaults), repack(deb, newer, use_defaults_and_raise_version)
 
 
+@pytest.fixture(scope="session", params=root.RELEASES)
+def release(request):
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def base(deb):
-    return root.make_base(deb)
+def base(release, deb):
+    return root.make_base(release, deb)
 
 
 @pytest.fixture
 def fresh(base, tmp_path):
-    """A fresh Debian, without the package."""
+    """A fresh Debian of each release, without the package."""
     with root.Root(base, tmp_path) as fresh:
         yield fresh
 

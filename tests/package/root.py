@@ -1,11 +1,10 @@
 """A throw-away Debian: a fresh system to install the package in, in namespaces of its own.
 
-The base is made once by mmdebstrap under target/package, with the packages that apt needs to
+The base of each release is made once by mmdebstrap under target/package, with the packages that apt needs to
 install the package's dependencies without a network. Each Root is an overlay over it that lives in memory
 and goes away with the process that holds it, also when that is killed.
 """
 
-import hashlib
 import os
 import pathlib
 import shutil
@@ -14,13 +13,11 @@ import subprocess
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "target/package"
 
-ARCHIVE = [
-    "deb http://deb.debian.org/debian bookworm main",
-    "deb http://deb.debian.org/debian-security bookworm-security main",
-]
+RELEASES = ["bookworm", "trixie"]
 # Both kinds of init, so that what a maintainer script would say to either can be seen, and
-# what loads completions; and what autopkgtest and debian/tests need.
-INCLUDE = "apt-utils,bash-completion,dpkg-dev,libxml2-utils,python3,sysv-rc,systemd-sysv"
+# what loads completions; and what autopkgtest and debian/tests need. systemd without systemd-sysv, which makes it
+# the init system, and which since Debian 13 keeps sysv-rc away.
+INCLUDE = "apt-utils,bash-completion,dpkg-dev,libxml2-utils,python3,sysv-rc,systemd"
 
 # What the kernel, and not the package manager, keeps there.
 NOT_FILES = ["/dev", "/proc", "/sys"]
@@ -58,33 +55,41 @@ exec cat
 """
 
 
-def make_base(deb):
-    """A fresh Debian 12 with the package's dependencies, which are in its apt cache as well."""
+def make_base(release, deb):
+    """A fresh Debian with the package's dependencies, which are in its apt cache as well."""
     depends = subprocess.check_output(["dpkg-deb", "--field", deb, "Depends"], text=True).strip()
-    recipe = hashlib.sha256(pathlib.Path(__file__).read_bytes() + depends.encode()).hexdigest()
-    base, made = FOLDER / "base", FOLDER / "base.recipe"
-    if made.exists() and made.read_text() == recipe:
-        return base
-    made.unlink(missing_ok=True)
-    shutil.rmtree(base, ignore_errors=True)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        [
-            "mmdebstrap",
-            "--quiet",
-            "--variant=minbase",
-            f"--include={INCLUDE}",
-            "--skip=cleanup/apt",
-            '--customize-hook=rm -f "$1"/var/cache/apt/archives/*.deb',
-            f'--customize-hook=chroot "$1" apt-get satisfy -qy --no-install-recommends "{depends}"',
-            "bookworm",
-            base,
-            *ARCHIVE,
-        ],
-        check=True,
+    return make(
+        "base",
+        release,
+        f"--include={INCLUDE}",
+        "--skip=cleanup/apt",
+        '--customize-hook=rm -f "$1"/var/cache/apt/archives/*.deb',
+        f'--customize-hook=chroot "$1" apt-get satisfy -qy --no-install-recommends "{depends}"',
     )
-    made.write_text(recipe)
-    return base
+
+
+def make_lintian(release):
+    """A Debian with its lintian."""
+    return make("lintian", release, "--include=lintian")
+
+
+def make(name, release, *options):
+    """The Debian that mmdebstrap makes with these options. It is kept for as long as they stay the same."""
+    archive = [
+        f"deb http://deb.debian.org/debian {release} main",
+        f"deb http://deb.debian.org/debian-security {release}-security main",
+    ]
+    made, recipe = FOLDER / f"{name}-{release}", FOLDER / f"{name}-{release}.recipe"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", *options, release, made, *archive]
+    wanted = "\n".join(map(str, command))
+    if recipe.exists() and recipe.read_text() == wanted:
+        return made
+    recipe.unlink(missing_ok=True)
+    shutil.rmtree(made, ignore_errors=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    subprocess.run(command, check=True)
+    recipe.write_text(wanted)
+    return made
 
 
 class Root:

@@ -1,6 +1,12 @@
 """What apt and dpkg do to a machine with the package."""
 
+import platform
+import shutil
 import subprocess
+
+import pytest
+from conftest import repack
+from root import Root, make_lintian
 
 USERS_FILES = {
     "/etc/ha.d/ha.cf": ("node server1 server2\nauto_failback on\n", 0o644),
@@ -96,6 +102,20 @@ def test_a_removal_keeps_the_state_until_a_purge(installed):
     assert not installed.path("/run/elastic-ip").exists()
 
 
+def test_an_upgrade_keeps_the_unit_that_was_in_lib(fresh, deb, newer_deb, tmp_path):
+    """Debian 12's debhelper puts units there, and there they were in packages of version 1.0.0."""
+    def move_unit(contents):
+        (contents / "lib").mkdir()
+        shutil.move(contents / "usr/lib/systemd", contents / "lib/systemd")
+
+    fresh.install(repack(deb, tmp_path, move_unit))
+    assert "/lib/systemd/system/elastic-ip.service" in fresh.run("dpkg", "-L", "elastic-ip").stdout.split()
+    fresh.install(newer_deb)
+    assert "/usr/lib/systemd/system/elastic-ip.service" in fresh.run("dpkg", "-L", "elastic-ip").stdout.split()
+    assert fresh.run("dpkg", "--verify", "elastic-ip").stdout == ""
+    assert fresh.run("test", "-f", "/usr/lib/systemd/system/elastic-ip.service").returncode == 0
+
+
 def test_it_can_be_installed_again_after_a_removal(installed, deb):
     installed.run("apt-get", "remove", "-qy", "elastic-ip")
     installed.install(deb)
@@ -108,22 +128,29 @@ def test_the_package_is_small(deb, contents):
     assert (contents / "usr/sbin/elastic-ip").stat().st_size < 4_000_000
 
 
-def test_lintian_finds_no_error_and_no_warning_and_overrides_nothing(deb, contents, tmp_path):
-    changes = deb.with_suffix(".changes")
-    done = subprocess.run(
-        ["lintian", "--allow-root", "--fail-on", "error,warning", "--show-overrides", changes],
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def lintian(release, tmp_path):
+    """What that release's lintian says of a package: this machine's own, or one in a Debian of its own."""
+    command = ["lintian", "--allow-root", "--fail-on", "error,warning", "--show-overrides"]
+    if platform.freedesktop_os_release()["VERSION_CODENAME"] == release:
+        yield lambda changes: subprocess.run([*command, changes], capture_output=True, text=True)
+        return
+
+    with Root(make_lintian(release), tmp_path) as there:
+        def inspect(changes):
+            for file in changes.parent.glob(f"{changes.stem}.*"):
+                there.add(file)
+            return there.run(*command, f"/tmp/{changes.name}", check=False)
+
+        yield inspect
+
+
+def test_lintian_finds_no_error_and_no_warning_and_overrides_nothing(lintian, deb, contents):
+    done = lintian(deb.with_suffix(".changes"))
     assert (done.returncode, done.stdout) == (0, "")
     assert not (contents / "usr/share/lintian").exists()
 
 
-def test_lintian_would_find_an_error(deb, tmp_path):
-    from conftest import repack
-
+def test_lintian_would_find_an_error(lintian, deb, tmp_path):
     bad = repack(deb, tmp_path, lambda contents: (contents / "etc/default/elastic-ip").chmod(0o777))
-    done = subprocess.run(
-        ["lintian", "--allow-root", "--fail-on", "error,warning", bad], capture_output=True, text=True
-    )
-    assert done.returncode == 2, done.stdout
+    assert lintian(bad).returncode == 2

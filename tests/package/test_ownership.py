@@ -92,15 +92,15 @@ def test_systemd_makes_no_unit_of_the_init_script(installed):
 
 
 def test_without_its_unit_systemd_would_make_one(installed):
-    installed.run("rm", "/lib/systemd/system/elastic-ip.service")
+    installed.run("rm", "/usr/lib/systemd/system/elastic-ip.service")
     assert generated_units(installed) != []
 
 
 def test_the_unit_has_nothing_to_run_at_a_shutdown_and_does_not_stay_active(installed):
-    unit = installed.path("/lib/systemd/system/elastic-ip.service").read_text().splitlines()
+    unit = installed.path("/usr/lib/systemd/system/elastic-ip.service").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in unit if "=" in line and not line.startswith("#"))
     assert settings["Type"] == "oneshot"
     assert settings["ExecStart"] == "/usr/sbin/elastic-ip start"
     assert settings.keys().isdisjoint({"ExecStop", "ExecStopPost", "RemainAfterExit", "WantedBy"})
-    verified = installed.run("systemd-analyze", "verify", "--man=no", "/lib/systemd/system/elastic-ip.service", check=False)
+    verified = installed.run("systemd-analyze", "verify", "--man=no", "/usr/lib/systemd/system/elastic-ip.service", check=False)
     assert (verified.returncode, verified.stderr) == (0, "")
