@@ -1,11 +1,14 @@
 """What apt makes of the repository of `make apt-repo`, in a machine that knows no other."""
 
-import gzip
+import os
+import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 from conftest import REPOSITORY, append_to_version, repack
+from root import RELEASES
 
 FOLDER = "/srv/elastic-ip"
 
@@ -28,9 +31,16 @@ def machine(fresh):
     return fresh
 
 
-def use(root, *debs):
+def sign_up(root, *debs):
+    """A repository that the machine knows, and has not looked into."""
     folder = publish(root, *debs)
-    root.run("install", "-m", "644", f"{FOLDER}/elastic-ip.sources", "/etc/apt/sources.list.d/")
+    release = root.run("sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME").stdout.strip()
+    root.run("install", "-m", "644", f"{FOLDER}/{release}.sources", "/etc/apt/sources.list.d/elastic-ip.sources")
+    return folder
+
+
+def use(root, *debs):
+    folder = sign_up(root, *debs)
     root.run("apt-get", "update")
     return folder
 
@@ -43,19 +53,19 @@ def commands_of(page, heading):
 
 
 def do(root, commands):
-    for command in commands:
-        root.run("sh", "-c", f"{command} -y" if "apt install" in command else command)
+    root.run("sh", "-euc", "\n".join(f"{command} -y" if "apt install" in command else command for command in commands))
 
 
 def version(root):
     return root.run("dpkg-query", "-W", "-f", "${Version}", "elastic-ip").stdout
 
 
-def test_the_commands_of_the_page_on_installation_install_it(machine, deb):
+def test_the_commands_of_the_page_on_installation_install_it(machine, release, deb):
     publish(machine, deb)
-    *commands, manager = commands_of("docs/installation.md", "From an apt repository")
-    assert (len(commands), commands[-1], manager) == (3, "apt install elastic-ip", "apt install heartbeat")
-    do(machine, commands)
+    sign_up, *commands, manager = commands_of("docs/installation.md", "From an apt repository")
+    assert (len(commands), commands[-1], manager) == (2, "apt install elastic-ip", "apt install heartbeat")
+    assert "/trixie.sources " in sign_up
+    do(machine, [sign_up.replace("trixie", release), *commands])
     assert machine.run("dpkg", "--verify", "elastic-ip").stdout == ""
 
 
@@ -95,19 +105,91 @@ def test_apt_upgrades_it_from_the_previous_version_and_keeps_the_state_and_the_c
     assert machine.path("/run/elastic-ip/203.0.113.25.json").read_text() == state
 
 
-def test_apt_refuses_a_repository_that_somebody_else_has_changed(machine, deb):
+@pytest.fixture(scope="session")
+def arm64_deb(deb, tmp_path_factory):
+    """The same files, said to be for arm64."""
+    def say_arm64(contents):
+        control = contents / "DEBIAN/control"
+        control.write_text(control.read_text().replace("Architecture: amd64", "Architecture: arm64"))
+
+    made = repack(deb, tmp_path_factory.mktemp("arm64"), say_arm64)
+    return made.rename(made.with_name("elastic-ip_arm64.deb"))
+
+
+def test_apt_reads_from_the_release_file_what_the_repository_is_for(machine, release, deb, arm64_deb):
+    machine.run("dpkg", "--add-architecture", "arm64")
+    folder = use(machine, deb, arm64_deb)
+    for architecture in ["amd64", "arm64"]:
+        known = machine.run("apt-cache", "policy").stdout
+        assert f"release o=elastic-ip,a={release},n={release},l=elastic-ip,c=main,b={architecture}\n" in known
+        shown = machine.run("apt-cache", "show", f"elastic-ip:{architecture}").stdout
+        assert f"\nArchitecture: {architecture}\n" in shown and "\nSHA256: " in shown
+    said = dict(line.split(": ", 1) for line in (folder / f"dists/{release}/Release").read_text().splitlines() if re.match(r"\w+: ", line))
+    assert said["Architectures"] == "amd64 arm64" and said["Components"] == "main"
+    assert {said["Suite"], said["Codename"]} == {release}
+    # The whole of it is what is signed.
+    assert (folder / f"dists/{release}/Release").read_text() in (folder / f"dists/{release}/InRelease").read_text()
+
+
+def test_a_node_takes_it_from_the_suite_of_its_own_release_alone(machine, release, deb):
+    use(machine, deb)
+    lists = machine.run("find", "/var/lib/apt/lists", "-type", "f", "-name", "*elastic-ip*").stdout.split()
+    assert lists and all(f"_dists_{release}_" in name for name in lists)
+
+
+def change_release(folder, release):
+    path = folder / f"dists/{release}/InRelease"
+    path.write_text(path.read_text().replace("Origin: elastic-ip", "Origin: somebody"))
+
+
+def change_index(folder, release):
+    """One byte, so that the size stays."""
+    for path in (folder / f"dists/{release}/main/binary-amd64").glob("Packages*"):
+        text = path.read_bytes()
+        path.write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
+
+
+def sign_by_another_key(folder, release):
+    other = folder.with_name("other")
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"GNUPGHOME": home}
+        for command in (["--passphrase", "", "--quick-generate-key", "somebody", "ed25519", "sign", "never"],
+                        ["--clear-sign", "--output", str(other), folder / f"dists/{release}/Release"]):
+            subprocess.run(["gpg", "--batch", "--quiet", *command], env=environment, check=True)
+        subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=True)
+    other.rename(folder / f"dists/{release}/InRelease")
+
+
+@pytest.mark.parametrize("change", [change_release, change_index, sign_by_another_key])
+def test_apt_refuses_a_repository_that_somebody_else_has_changed(machine, release, deb, change):
+    change(sign_up(machine, deb), release)
+    assert machine.run("apt-get", "update", check=False).returncode == 100
+    assert machine.run("apt-get", "install", "-qy", "elastic-ip", check=False).returncode == 100
+
+
+def test_apt_refuses_a_package_that_somebody_else_has_changed(machine, deb):
     folder = use(machine, deb)
-    index = folder / "dists/stable/main/binary-amd64/Packages.gz"
-    index.write_bytes(gzip.compress(gzip.decompress(index.read_bytes()).replace(b"Architecture: amd64", b"Architecture: all")))
-    release = folder / "dists/stable/InRelease"
-    release.write_text(release.read_text().replace("Origin: elastic-ip", "Origin: somebody"))
+    package, = folder.glob("pool/**/*.deb")
+    text = package.read_bytes()
+    package.write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
+    refused = machine.run("apt-get", "install", "-qy", "elastic-ip", check=False)
+    assert refused.returncode == 100 and "Hash Sum mismatch" in refused.stderr
+
+
+def test_apt_holds_to_the_repository_it_knew_when_somebody_else_has_changed_it(machine, release, deb):
+    change_release(use(machine, deb), release)
     refused = machine.run("apt-get", "update", check=False)
-    assert "BADSIG" in refused.stdout + refused.stderr or "invalid" in (refused.stdout + refused.stderr).lower()
+    assert "is not updated and the previous index files will be used" in refused.stderr
+    assert "o=elastic-ip" in machine.run("apt-cache", "policy").stdout
 
 
-def test_the_key_is_the_same_the_next_time(machine, deb):
-    first = (publish(machine, deb) / "elastic-ip.sources").read_text()
-    assert (publish(machine, deb) / "elastic-ip.sources").read_text() == first
+def test_the_key_is_the_same_the_next_time(deb, tmp_path):
+    def make():
+        subprocess.run([REPOSITORY / "debian/apt-repository", tmp_path, f"file:{FOLDER}", deb], check=True)
+        return [(tmp_path / f"{release}.sources").read_text().split("Signed-By:")[1] for release in RELEASES]
+
+    first, other = make()
+    assert first == other and make() == [first, first]
     assert "BEGIN PGP PUBLIC KEY BLOCK" in first
 
 
