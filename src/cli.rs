@@ -44,7 +44,7 @@ pub enum Call {
 }
 
 /// Why a command line cannot be understood.
-pub type UsageError = Failure<Misuse>;
+pub(crate) type UsageError = Failure<Misuse>;
 
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub struct Failure<Kind> {
 
 impl<Kind> Failure<Kind> {
     /// Of this kind, for this reason.
-    pub fn new(kind: Kind, reason: impl Into<Message>) -> Self {
+    pub(crate) fn new(kind: Kind, reason: impl Into<Message>) -> Self {
         Self { kind, message: reason.into() }
     }
 

@@ -24,7 +24,6 @@ pub mod deadline;
 pub mod ec2;
 pub mod endpoint;
 pub mod escape;
-pub mod failure;
 pub mod file;
 pub mod http;
 pub mod ids;
@@ -36,6 +35,7 @@ pub mod takeover;
 
 // Nobody outside needs these.
 mod cluster;
+mod failure;
 mod interfaces;
 mod partition;
 mod session;
