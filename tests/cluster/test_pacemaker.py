@@ -307,10 +307,11 @@ def test_ocf_tester_passes(cluster, stopped, release):
 
 def test_the_meta_data_is_valid_by_the_schemas_of_resource_agents_and_pcs(stopped):
     metadata = stopped.run("setpriv", "--reuid=nobody", "--clear-groups", AGENT, "meta-data").stdout
-    by_dtd = "cd /usr/share/resource-agents && xmllint --nonet --noout --valid - </tmp/metadata.xml"
+    by_dtd = "xmllint --nonet --noout --valid - </tmp/metadata.xml"
     stopped.write("tmp/metadata.xml", metadata)
     valid = stopped.run("sh", "-c", by_dtd, check=False)
-    assert (valid.returncode, valid.stdout + valid.stderr) == (0, "")
+    # It warns of what both DTDs declare, of which the first counts.
+    assert (valid.returncode, re.findall(r"validity (?!warning).*", valid.stdout + valid.stderr)) == (0, [])
     stopped.run("sh", "-c", "xmllint --nonet --noout --relaxng /usr/share/pcs/data/ocf-1.1.rng - </tmp/metadata.xml")
     # A schema that lets everything pass would be no check.
     stopped.write("tmp/metadata.xml", metadata.replace('<action name="stop"', '<action name="halt"'))
