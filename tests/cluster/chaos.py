@@ -167,7 +167,7 @@ class Chaos:
         except (Violation, TimeoutError, RuntimeError, AssertionError) as failure:
             self.write_down(begun)
             self.now.violation = f"--seed {self.seed}, step {number}: {failure}"
-            cluster.keep_logs(base.STORE / "logs" / f"chaos-{self.seed}-{number}")
+            cluster.keep_logs(base.LOGS / f"chaos-{self.seed}-{number}")
             self.say(str(self.now))
             self.begin()
         else:
@@ -766,6 +766,7 @@ def main(make=lambda cluster, wanted: Chaos(cluster, wanted.seed), does="audits 
     wanted = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
     cluster = Cluster(package())
+    print(cluster.introduce())
     chaos = make(cluster, wanted)
     last = wanted.first - 1 + wanted.steps
     faults = [wanted.only] * last if wanted.only else draw(wanted.seed, last)

@@ -109,7 +109,7 @@ class Cluster:
         self.public = {"server1": f"{internet}.11", "server2": f"{internet}.12"}
         self.instances = {}
         for name, instance in zip(self.private, self.ec2.instances):
-            node = Node(name, self.tag, self.place / name, f"{layer}:/", {
+            node = Node(name, self.tag, self.place / name, layer, {
                 "eth0": (bridges["eth0"], f"{self.private[name]}/24"),
                 "eth1": (bridges["eth1"], f"{self.public[name]}/24"),
             })
@@ -136,6 +136,18 @@ class Cluster:
             node.boot()
             self.install(node)
         assert not self.calls_of_nodes(), "installing the package called EC2"
+
+    def software(self) -> dict[str, str]:
+        """The version of what the nodes have installed, as they say: the release, the managers and systemd."""
+        node = self.nodes["server1"]
+        release = node.run("sh", "-c", '. /etc/os-release; echo "Debian $(cat /etc/debian_version) ($VERSION_CODENAME)"').stdout.strip()
+        asked = node.run("dpkg-query", "--show", "--showformat", "${Package} ${Version}\\n", *base.MANAGERS, "systemd", "elastic-ip").stdout
+        return {"release": release} | dict(line.split() for line in asked.splitlines())
+
+    def introduce(self) -> str:
+        """A line on what the nodes are, for the head of a run."""
+        release, *versions = self.software().items()
+        return f"nodes: {release[1]} with {', '.join(' '.join(named) for named in versions)}"
 
     def install(self, node: Node):
         """Installs the package, or installs it again as an upgrade does."""

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import signal
 import statistics
+import sys
 
 import pytest
 
@@ -16,12 +17,15 @@ SAMPLING_LIMIT = 0.05
 
 
 @pytest.fixture(scope="session")
-def machines():
+def machines(request):
     """The two machines, which the scenarios use one after the other."""
     if "ELASTIC_IP_SANDBOX" not in os.environ:
         pytest.fail("the scenarios need namespaces of their own: run tests/cluster/run", pytrace=False)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     machines = Cluster(package(), number=int(worker.removeprefix("gw")))
+    if worker == "gw0":
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\n{machines.introduce()}", file=sys.stderr, flush=True)
     yield machines
     machines.close()
 
@@ -38,7 +42,7 @@ def cluster(machines, request, record_property):
     scenario = Scenario(machines, record_property)
     yield scenario
     # tests/canary searches them as well.
-    machines.keep_logs(base.STORE / "logs" / request.node.name)
+    machines.keep_logs(base.LOGS / request.node.name)
     if not request.node.stash.get(FAILED, False):
         scenario.assert_nothing_is_amiss()
 
@@ -80,6 +84,10 @@ class Scenario:
 
 
 FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "central: what `make test` also runs on the nodes' newer release")
 
 
 @pytest.hookimpl(wrapper=True)

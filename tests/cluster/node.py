@@ -42,7 +42,7 @@ class Status:
 class Node:
     """`links` maps each interface's name to the bridge it is plugged into and its address."""
 
-    def __init__(self, name: str, tag: str, place: Path, lower: str, links: dict[str, tuple[str, str]]):
+    def __init__(self, name: str, tag: str, place: Path, lower: Path, links: dict[str, tuple[str, str]]):
         self.name = name
         self.place = place
         self.lower = lower

@@ -1,6 +1,8 @@
 """Pacemaker and corosync on the two nodes, set up by docs/pacemaker.md: its blocks, one after the other."""
 
 import re
+from dataclasses import dataclass
+from xml.etree import ElementTree
 
 import base
 from cluster import Cluster
@@ -9,6 +11,8 @@ from node import wait_until
 PAGE = base.REPOSITORY / "docs/pacemaker.md"
 FENCE = re.compile(r"^```(\w*)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RESOURCE = "elastic-ip"
+# What an agent's action exits with.
+FAILED, NOT_INSTALLED, NOT_RUNNING, DEGRADED = 1, 5, 7, 190
 # The first line of a block that does with crmsh what the one before it does with pcs.
 IN_CRMSH = "# on server1, with crmsh"
 # systemd does not run in a node. This does what the page asks of it, by the units' own words.
@@ -53,6 +57,15 @@ def in_words_of(shell: str, blocks: list[tuple]) -> list[tuple]:
     assert any(beside)
     others = {"pcs": beside, "crm": [*beside[1:], False]}[shell]
     return [block for block, other in zip(blocks, others) if not other]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An action that failed: on which node, with which code, and why."""
+    task: str
+    node: str
+    code: int
+    reason: str
 
 
 class Pacemaker:
@@ -139,6 +152,13 @@ class Pacemaker:
                                                                                check=False).stdout))
                 for node in self.up()}
 
-    def failures(self) -> str:
-        """What crm_mon shows of actions that failed."""
-        return self.ask("crm_mon", "--one-shot", "--include=none,failures").partition("Failed Resource Actions:")[2]
+    def failures(self) -> list[Failure]:
+        """What crm_mon shows of actions that failed. The codes are the agent's; Pacemaker's words for them differ between releases."""
+        told = self.ask("crm_mon", "--one-shot", "--output-as=xml", "--include=none,failures")
+        return [Failure(failure.get("task"), failure.get("node"), int(failure.get("exitcode")), failure.get("exitreason"))
+                for failure in ElementTree.fromstring(told or "<empty/>").iter("failure")]
+
+    def wait_for_failure(self, task: str, code: int, seconds: float = 60, node: str = ""):
+        """On that node, or on any."""
+        wait_until(lambda: any((failure.task, failure.code) == (task, code) and node in ("", failure.node) for failure in self.failures()),
+                   seconds, f"a {task} to exit {code}")

@@ -181,6 +181,7 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     with busy() if wanted.busy else contextlib.nullcontext():
         cluster = Cluster(package())
+        print(cluster.introduce())
         starts = Starts(cluster, wanted.latency / 1000, wanted.at_once)
         try:
             if wanted.cold:

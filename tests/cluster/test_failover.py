@@ -26,6 +26,7 @@ def running(cluster):
     settled(cluster, "server1")
 
 
+@pytest.mark.central
 def test_the_primary_takes_the_address_at_the_first_start(cluster):
     machines = cluster(timing=ARTICLE)
     machines.assert_statuses(None, {"server1": NOT_MINE, "server2": NOT_MINE})
@@ -54,6 +55,7 @@ def test_the_peer_takes_the_address_when_heartbeat_is_killed(cluster):
     settled(machines, "server1")
 
 
+@pytest.mark.central
 def test_the_peer_takes_the_address_when_the_node_dies(cluster):
     machines = cluster()
     running(machines)
@@ -69,6 +71,7 @@ def test_the_peer_takes_the_address_when_the_node_dies(cluster):
     settled(machines, "server1")
 
 
+@pytest.mark.central
 @RELEASE
 def test_the_primary_takes_the_address_back_when_it_returns(cluster, release):
     machines = cluster(defaults={"RELEASE_ON_STOP": release})
@@ -83,6 +86,7 @@ def test_the_primary_takes_the_address_back_when_it_returns(cluster, release):
     expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "failback")
 
 
+@pytest.mark.central
 @RELEASE
 def test_a_node_on_standby_hands_the_address_to_its_peer(cluster, release):
     machines = cluster(defaults={"RELEASE_ON_STOP": release})
@@ -133,6 +137,7 @@ def after_a_stop(name, release):
     return [(name, "DisassociateAddress")] if release == "yes" else []
 
 
+@pytest.mark.central
 @RELEASE
 def test_a_clean_stop_of_heartbeat_moves_the_address_to_the_peer(cluster, release):
     machines = cluster(defaults={"RELEASE_ON_STOP": release})

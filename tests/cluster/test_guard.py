@@ -44,6 +44,7 @@ def refuse_associates(machines, name: str):
     machines.ec2.be_faulty({"kind": "broken", "sources": [machines.public[name]], "actions": ["AssociateAddress"]})
 
 
+@pytest.mark.central
 def test_an_address_that_is_released_by_hand_is_taken_back(cluster):
     machines = guarded(cluster)
     grown_up(machines)

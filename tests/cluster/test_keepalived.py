@@ -80,6 +80,7 @@ def keepalived(cluster):
     return pair
 
 
+@pytest.mark.central
 def test_the_peer_takes_the_address_when_keepalived_is_killed_and_gives_it_back(cluster, keepalived):
     machines = keepalived.machines
     with machines.ec2.sampled() as history:
@@ -136,6 +137,7 @@ def test_the_master_has_the_address_however_late_ec2_shows_it(cluster, lateness)
     assert machines.moves(begun) == ["server1", "server2", "server1", "server2", "server1"]
 
 
+@pytest.mark.central
 def test_the_peer_takes_the_address_when_the_node_dies(keepalived):
     machines = keepalived.machines
     killed = time.monotonic()
@@ -149,6 +151,7 @@ def test_the_peer_takes_the_address_when_the_node_dies(keepalived):
     keepalived.settled("server1", peer=LOST)
 
 
+@pytest.mark.central
 def test_a_clean_stop_moves_the_address_at_once_and_the_last_stop_leaves_it(cluster, keepalived):
     machines = keepalived.machines
     with machines.ec2.sampled() as history:

@@ -53,6 +53,7 @@ def has_given_up(node: Node) -> bool:
     return monit_says(node, "'nginx-for-good' exec: ")
 
 
+@pytest.mark.central
 def test_the_address_stays_where_the_service_comes_back_whatever_becomes_of_the_passive_nodes(monitored):
     machines = monitored
     active, passive = machines.nodes["server1"], machines.nodes["server2"]

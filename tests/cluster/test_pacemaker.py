@@ -9,7 +9,7 @@ import pytest
 import base
 from cluster import ADDRESS, MINE, NOT_MINE, UNKNOWN, UNSURE
 from node import wait_until
-from pacemaker import RESOURCE, Pacemaker
+from pacemaker import DEGRADED, FAILED, NOT_INSTALLED, NOT_RUNNING, RESOURCE, Pacemaker
 
 AGENT = "/usr/lib/ocf/resource.d/elastic-ip/elastic-ip"
 # The page's figures, of which the first is how long a theft goes unnoticed.
@@ -19,6 +19,9 @@ QUICK = {"op monitor interval=20s timeout=30s": "op start timeout=6s op stop tim
 UNFENCED = ("Resource start-up disabled since no STONITH resources have been defined",
             "Either configure some or disable STONITH with the stonith-enabled option",
             "NOTE: Clusters with shared data need STONITH to ensure data integrity")
+# Pacemaker 3.0.0 says so at each transition after that, without another error, until it is restarted.
+if base.RELEASE == "trixie":
+    UNFENCED += ("(with errors), saving inputs",)
 # An outage, as the program tells of it.
 OUTAGE = "EC2 answers 500 to DescribeAddresses"
 
@@ -56,6 +59,7 @@ def assert_held_by(pacemaker, name):
     assert pacemaker.located() == {node.name: name for node in pacemaker.up()}
 
 
+@pytest.mark.central
 @pytest.mark.parametrize("shell", ["pcs", "crm"])
 def test_the_page_makes_a_cluster_of_two_fresh_nodes_that_places_and_moves_the_address(cluster, shell):
     cluster.explain(*UNFENCED)
@@ -64,7 +68,7 @@ def test_the_page_makes_a_cluster_of_two_fresh_nodes_that_places_and_moves_the_a
     # What the installation of the packages has started.
     for node in machines.nodes.values():
         node.run("systemctl", "start", "corosync", "pacemaker")
-        wait_until(lambda: node.file("var/lib/pacemaker/cib/cib.xml").exists(), 60, "a cluster of one node")
+        wait_until(lambda: "Online: [" in node.run("crm_mon", "--one-shot", check=False).stdout, 60, "a cluster of one node")
     begun = time.monotonic()
     with machines.ec2.sampled() as history:
         pacemaker.follow(shell=shell)
@@ -76,9 +80,10 @@ def test_the_page_makes_a_cluster_of_two_fresh_nodes_that_places_and_moves_the_a
     assert history.seconds_without_owner(since=taken) == 0
     # The other was on standby, whoever had the address before.
     assert_held_by(pacemaker, {"pcs": "server1", "crm": "server2"}[shell])
-    assert pacemaker.failures() == ""
+    assert pacemaker.failures() == []
 
 
+@pytest.mark.central
 def test_the_peer_takes_the_address_when_it_is_moved_and_when_the_node_dies_and_keeps_it(cluster, pacemaker):
     machines = pacemaker.machines
     assert_held_by(pacemaker, "server1")
@@ -101,7 +106,7 @@ def test_the_peer_takes_the_address_when_it_is_moved_and_when_the_node_dies_and_
     pacemaker.wait_for_members()
     assert_held_by(pacemaker, "server1")
     assert machines.mutations(begun) == [("server2", "AssociateAddress"), ("server1", "AssociateAddress")]
-    assert pacemaker.failures() == ""
+    assert pacemaker.failures() == []
 
 
 def test_a_move_costs_one_call_however_late_ec2_shows_it(cluster, lateness):
@@ -128,7 +133,7 @@ def test_a_move_costs_one_call_however_late_ec2_shows_it(cluster, lateness):
     pacemaker.wait_for_members()
     wait_for_held_by(pacemaker, "server1")
     assert machines.mutations(begun) == [(name, "AssociateAddress") for name in ("server1", "server2", "server1")]
-    assert pacemaker.failures() == ""
+    assert pacemaker.failures() == []
 
 
 def wait_for_held_by(pacemaker, name):
@@ -146,16 +151,16 @@ def test_an_address_that_is_taken_away_is_taken_back_and_a_parameter_changes_wit
     node.run("pcs", "resource", "update", RESOURCE, "release_on_stop=yes")
     assert_held_by(pacemaker, "server1")
     log = (node.place / "upper/var/log/pacemaker/pacemaker.log").read_text()
-    assert "Result of reload-agent operation for elastic-ip on server1: ok" in log
+    assert "result of reload-agent operation for elastic-ip on server1: ok" in log.lower()
     assert machines.mutations(begun) == []
 
     machines.ec2.disassociate()
     # For a minute after the start, this might be what was so before it.
-    wait_until(lambda: "returned 'OCF_DEGRADED'" in pacemaker.failures(), 30, "a degraded monitor")
+    pacemaker.wait_for_failure("monitor", DEGRADED, 30)
     machines.wait_for_owner("server1", seconds=90)
     assert_held_by(pacemaker, "server1")
     assert machines.mutations(begun) == [("server1", "AssociateAddress")]
-    assert "returned 'not running'" in pacemaker.failures()
+    assert ("monitor", NOT_RUNNING) in {(failure.task, failure.code) for failure in pacemaker.failures()}
 
     begun = time.monotonic()
     node.run("pcs", "resource", "disable", RESOURCE)
@@ -165,19 +170,20 @@ def test_an_address_that_is_taken_away_is_taken_back_and_a_parameter_changes_wit
     assert machines.mutations(begun) == [("server1", "DisassociateAddress")]
 
 
+@pytest.mark.central
 def test_an_outage_of_the_api_never_moves_the_address(cluster, pacemaker):
     cluster.explain(OUTAGE, "gave up at the deadline")
     machines = pacemaker.machines
     begun = time.monotonic()
     with outage(machines):
-        wait_until(lambda: "returned 'OCF_DEGRADED'" in pacemaker.failures(), 30, "a degraded monitor")
-        assert f"{ADDRESS}: cannot tell who has it: " in pacemaker.failures()
+        pacemaker.wait_for_failure("monitor", DEGRADED, 30)
+        assert any(f"{ADDRESS}: cannot tell who has it: " in failure.reason for failure in pacemaker.failures())
         # A node that joins meanwhile is probed, and cannot tell either.
         machines.nodes["server2"].kill()
         machines.nodes["server2"].boot()
         pacemaker.start("server2")
         pacemaker.wait_for_members()
-        wait_until(lambda: "probe on server2 returned 'error'" in pacemaker.failures(), 60, "the probe")
+        pacemaker.wait_for_failure("monitor", FAILED, node="server2")
         probed = time.monotonic()
         wait_until(lambda: describes(machines, "server1", probed) > 10, 60, "the monitor to go on for a while")
         for node in machines.nodes.values():
@@ -187,7 +193,7 @@ def test_an_outage_of_the_api_never_moves_the_address(cluster, pacemaker):
 
     machines.nodes["server1"].run("pcs", "resource", "cleanup", RESOURCE)
     assert_held_by(pacemaker, "server1")
-    assert pacemaker.failures() == ""
+    assert pacemaker.failures() == []
     # The probe that failed makes Pacemaker start the resource where it is.
     assert machines.moves(begun) == []
     assert set(machines.mutations(begun)) <= {("server1", "AssociateAddress")}
@@ -201,11 +207,11 @@ def test_what_cannot_be_done_in_an_outage_is_done_after_it(cluster, pacemaker):
         with outage(machines):
             # The stop leaves the address where it is, and neither node's start can ask EC2.
             machines.nodes["server1"].run("crm_resource", "--move", "--resource", RESOURCE, "--node", "server2")
-            wait_until(lambda: "start on server2 returned 'error'" in pacemaker.failures(), 60, "the start to fail")
+            pacemaker.wait_for_failure("start", FAILED, node="server2")
             assert machines.owner() == "server1"
         machines.wait_for_owner("server2")
         assert_held_by(pacemaker, "server2")
-    assert "stop on server1" not in pacemaker.failures()
+    assert ("stop", "server1") not in {(failure.task, failure.node) for failure in pacemaker.failures()}
     assert history.seconds_without_owner() == 0
     assert machines.moves(begun) == ["server2"]
 
@@ -219,7 +225,7 @@ def test_a_node_without_usable_credentials_is_passed_over(cluster):
     machines.nodes["server2"].file("root/.awssecret").chmod(0o644)
     with machines.ec2.sampled() as history:
         machines.nodes["server1"].run("crm_resource", "--move", "--resource", RESOURCE, "--node", "server2")
-        wait_until(lambda: "start on server2 returned 'not installed'" in pacemaker.failures(), 60, "the start to fail")
+        pacemaker.wait_for_failure("start", NOT_INSTALLED, node="server2")
         pacemaker.wait_for_rest()
     assert set(pacemaker.located().values()) == {"server1"}
     assert machines.nodes["server1"].status() == MINE
@@ -235,7 +241,7 @@ def test_a_healed_split_brain_ends_with_one_owner(cluster, pacemaker):
             node.hear_nobody()
         # Both run it. EC2 knows one owner; the other, which has just taken it, does not believe that yet.
         machines.wait_for_owner("server2")
-        wait_until(lambda: "returned 'OCF_DEGRADED'" in pacemaker.failures(), 30, "server1 to miss it")
+        pacemaker.wait_for_failure("monitor", DEGRADED, 30)
         for node in machines.nodes.values():
             node.hear_again()
         pacemaker.wait_for_members()
@@ -296,6 +302,7 @@ def test_the_init_script_reports_a_failed_state_by_a_code_of_its_own(stopped, cl
 
 # The agent, as the tools of the resource agents see it.
 
+@pytest.mark.central
 @pytest.mark.parametrize("release", ["yes", "no"])
 def test_ocf_tester_passes(cluster, stopped, release):
     # It tries what an agent need not know, and su, which misses systemd.
@@ -305,6 +312,7 @@ def test_ocf_tester_passes(cluster, stopped, release):
     assert (tested.returncode, tested.stdout.splitlines()[-1]) == (0, f"{AGENT} passed all tests"), tested
 
 
+@pytest.mark.central
 def test_the_meta_data_is_valid_by_the_schemas_of_resource_agents_and_pcs(stopped):
     metadata = stopped.run("setpriv", "--reuid=nobody", "--clear-groups", AGENT, "meta-data").stdout
     by_dtd = "xmllint --nonet --noout --valid - </tmp/metadata.xml"

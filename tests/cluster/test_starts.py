@@ -89,6 +89,7 @@ def test_mach_down_does_not_wait_for_itself(node, action):
     assert pauses(node) == 0
 
 
+@pytest.mark.central
 def test_a_node_alone_and_a_node_left_alone_take_the_address(machines, record_property):
     starts = Starts(machines)
     starts.cold(4)

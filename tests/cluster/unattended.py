@@ -94,7 +94,7 @@ class Unattended(Chaos):
         with contextlib.suppress(TimeoutError):
             self.wait_for(is_in_order, ORDER if since is not None else CALM, "the books to be in order")
         if since is None or wrong or since - ended > SLOW:
-            self.cluster.keep_logs(base.STORE / "logs" / f"unattended-{self.seed}-{self.now.number}")
+            self.cluster.keep_logs(base.LOGS / f"unattended-{self.seed}-{self.now.number}")
         if since is None or wrong:
             self.disordered = self.kind()
             self.now.mended.append(f"{'not served' if since is None else 'served'}: {self.disordered}")
