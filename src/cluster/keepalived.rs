@@ -1,4 +1,4 @@
-//! `keepalived.conf` with the files that it includes, as `lib/parser.c` of keepalived 2.2 reads them.
+//! `keepalived.conf` with the files that it includes, as `lib/parser.c` of keepalived 2.2 and 2.3 reads them.
 
 use std::collections::HashSet;
 use std::fs;
