@@ -60,7 +60,7 @@ impl Transient for Error {
     }
 }
 
-/// The same, with what makes the question needless.
+/// What the metadata service failed of, with the settings that make asking it needless.
 fn or_configure(error: imds::Error) -> Error {
     Error::from(error).or_advise(format!("set MY_ID and AWS_REGION in {FILE} to do without it"))
 }

@@ -99,6 +99,7 @@ impl Report {
         let remedy = "give the instance a role, or put access key id and secret key on two lines of /root/.awssecret and run: chmod 600 \
                       /root/.awssecret";
         let report = Self::of_no_address(style, code, error.message.or_advise(remedy));
+        // The article's script says it on stdout.
         match style {
             Style::Action | Style::Status => Self { stdout: format!("{NAME}: cannot find ~/.awssecret or /root/.awssecret\n"), ..report },
             Style::Json | Style::Silent => report,

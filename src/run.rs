@@ -51,7 +51,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Without further wishes.
+    /// With none of the options.
     #[must_use]
     pub(crate) fn new(act: Act, sources: Sources) -> Self {
         Self { act, sources, dry_run: false, if_free: false, limit: None }
@@ -94,7 +94,7 @@ pub(crate) struct AddressOutcome {
 }
 
 impl Done {
-    /// The same became of all addresses.
+    /// Asks `outcome` what became of each address.
     fn all(act: Act, config: &Config, outcome: impl Fn(&Target) -> Result<Outcome, Message>) -> Self {
         let of = |target: &Target| AddressOutcome { target: target.clone(), outcome: outcome(target), owner: None };
         Self { act, me: None, addresses: config.targets.iter().map(of).collect(), interrupted: false }
