@@ -587,23 +587,20 @@ impl Stage {
     fn look(&self, node: usize, changes: usize, fate: Fate) -> usize {
         let status = self.spawn(node, Act::Status, Caller::Guard, Permission::Anybody, Fate::Late(changes));
         let outcome = self.carry_on(status, Fate::Late(changes));
-        let permission = {
+        let decision = {
             let mut world = self.world.borrow_mut();
             let is_at_work = |process: &Process| process.node == node && process.act == Act::Start && process.outcome.is_none();
             if world.nodes[node].called != Some(Act::Start) || world.processes.iter().any(is_at_work) {
                 return status;
             }
-            match (outcome, world.processes[status].is_free, world.nodes[node].had) {
-                (Ok(Outcome::Held), ..) => {
-                    world.nodes[node].had = true;
-                    return status;
-                }
-                (Ok(Outcome::NotHeld), true, true) => Permission::NobodyAsked,
-                (Ok(Outcome::NotHeld), _, false) => Permission::Anybody,
-                _ => return status,
-            }
+            let decision = decide(outcome.ok(), world.processes[status].is_free, world.nodes[node].had);
+            world.nodes[node].had |= decision == Decision::Remember;
+            decision
         };
-        self.spawn(node, Act::Start, Caller::Guard, permission, fate)
+        match decision {
+            Decision::Start(permission) => self.spawn(node, Act::Start, Caller::Guard, permission, fate),
+            Decision::Remember | Decision::Nothing => status,
+        }
     }
 
     fn spawn(&self, node: usize, act: Act, by: Caller, permission: Permission, fate: Fate) -> usize {
@@ -792,6 +789,51 @@ impl StateMachineTest for Nodes {
         assert!(!lost, "P12: the address has lost its owner");
         stage
     }
+}
+
+/// What a guard does about the answer of a status.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Decision {
+    Nothing,
+    /// That this node has had the address.
+    Remember,
+    Start(Permission),
+}
+
+/// `None`: the status could not tell.
+fn decide(outcome: Option<Outcome>, is_free: bool, had: bool) -> Decision {
+    match outcome {
+        Some(Outcome::Held) => Decision::Remember,
+        Some(_) if !had => Decision::Start(Permission::Anybody),
+        Some(Outcome::NotHeld) if is_free => Decision::Start(Permission::NobodyAsked),
+        Some(_) | None => Decision::Nothing,
+    }
+}
+
+// tests/package/test_follow_heartbeat.py holds the script to the same table.
+#[test]
+fn the_models_guards_decide_as_the_script_does() {
+    let rows = include_str!("guard_decisions.tsv").lines().skip(3);
+    let decided = rows.map(|row| {
+        let [status, had, does] = row.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        let (outcome, is_free) = match status {
+            "held" => (Some(Outcome::Held), false),
+            "not-held, nobody has it" => (Some(Outcome::NotHeld), true),
+            "not-held, a peer has it" => (Some(Outcome::NotHeld), false),
+            "handed-over" => (Some(Outcome::HandedOver), false),
+            "unknown" => (None, true),
+            other => panic!("{other}"),
+        };
+        let decision = match does {
+            "remembers" => Decision::Remember,
+            "start" => Decision::Start(Permission::Anybody),
+            "start --if-free" => Decision::Start(Permission::NobodyAsked),
+            "nothing" => Decision::Nothing,
+            other => panic!("{other}"),
+        };
+        assert_eq!(decide(outcome, is_free, had == "yes"), decision, "{row}");
+    });
+    assert_eq!(decided.count(), 10);
 }
 
 prop_state_machine! {

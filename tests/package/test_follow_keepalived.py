@@ -33,6 +33,16 @@ def changed(script: str, **variables) -> str:
     return text
 
 
+def document(*states: str) -> tuple[str, str]:
+    """What a status of so many addresses says as JSON, and its exit code."""
+    told = [{"address": f"203.0.113.{25 + number}", "interface": None, "state": STATES[state][0], "holder": STATES[state][1]}
+            for number, state in enumerate(states)]
+    words = [state["state"] for state in told]
+    word = "unknown" if "unknown" in words else "held" if set(words) == {"held"} else "not-held"
+    document = {"state": word, "instance": "i-0aaaaaaaaaaaaaaaa", "addresses": told}
+    return json.dumps(document, indent=2, sort_keys=True) + "\n", {"held": "0", "not-held": "3", "unknown": "4"}[word]
+
+
 class Follower:
     """The script, whose pauses are shorter, in a folder of its own."""
 
@@ -57,13 +67,7 @@ class Follower:
 
     def answer(self, *states: str):
         """Of so many addresses."""
-        told = [{"address": f"203.0.113.{25 + number}", "interface": None, "state": STATES[state][0], "holder": STATES[state][1]}
-                for number, state in enumerate(states)]
-        words = [state["state"] for state in told]
-        word = "unknown" if "unknown" in words else "held" if set(words) == {"held"} else "not-held"
-        document = {"state": word, "instance": "i-0aaaaaaaaaaaaaaaa", "addresses": told}
-        for name, text in {"document": json.dumps(document, indent=2, sort_keys=True) + "\n",
-                           "code": {"held": "0", "not-held": "3", "unknown": "4"}[word]}.items():
+        for name, text in zip(("document", "code"), document(*states)):
             new = self.folder / f"{name}.new"
             new.write_text(text)
             new.rename(self.folder / name)
