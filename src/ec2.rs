@@ -251,7 +251,7 @@ pub struct Ec2 {
 
 impl Ec2 {
     /// Nothing is sent yet; one connection will serve all calls.
-    pub fn new(endpoint: &Endpoint, keys: Rc<Keys>, limits: Limits) -> Result<Self, reqwest::Error> {
+    pub fn new(endpoint: &Endpoint, keys: Rc<Keys>, limits: Limits) -> anyhow::Result<Self> {
         Ok(Self {
             http: endpoint.client(limits.connect)?,
             proxy: endpoint.proxy(),

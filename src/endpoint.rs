@@ -83,11 +83,11 @@ impl Endpoint {
     }
 
     /// A client that reaches the endpoint, through the proxy where one is configured.
-    pub(crate) fn client(&self, connect_limit: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    pub(crate) fn client(&self, connect_limit: Duration) -> anyhow::Result<reqwest::Client> {
         let mut builder = http::client(connect_limit);
         if !self.url.starts_with("https:") {
             // Reading the root certificates costs more than the rest of a call.
-            return builder.tls_certs_only([]).build();
+            return Ok(builder.tls_certs_only([]).build()?);
         }
         if let Some(authorities) = &self.authorities {
             builder = builder.tls_certs_only(authorities.clone());
@@ -96,7 +96,7 @@ impl Endpoint {
             let except = self.no_proxy.as_deref().and_then(NoProxy::from_string);
             builder = builder.proxy(Proxy::https(url.clone())?.no_proxy(except));
         }
-        builder.build()
+        Ok(builder.build()?)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One HTTP exchange over reqwest: no redirect, and limits in time and size.
 
 use std::io;
-use std::iter;
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
@@ -47,10 +46,9 @@ pub(crate) fn client(connect_limit: Duration) -> ClientBuilder {
 }
 
 /// Why there is no client: the error with all its causes. What an exchange ends in is told in other words.
-impl From<reqwest::Error> for Message {
-    fn from(error: reqwest::Error) -> Self {
-        let causes = iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ").into()
+impl From<anyhow::Error> for Message {
+    fn from(error: anyhow::Error) -> Self {
+        format!("{error:#}").into()
     }
 }
 

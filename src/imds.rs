@@ -63,7 +63,7 @@ enum Token {
 
 impl Imds {
     /// The configured service; nothing is sent yet. No question takes longer than `deadline`.
-    pub fn new(service: &Metadata, deadline: Deadline) -> Result<Self, reqwest::Error> {
+    pub fn new(service: &Metadata, deadline: Deadline) -> anyhow::Result<Self> {
         let attempt_limit = service.timeout.unwrap_or(ATTEMPT_LIMIT);
         // The service speaks plain HTTP, so the client is built without root certificates.
         let http = http::client(service.timeout.unwrap_or(CONNECT_LIMIT)).tls_certs_only([]).build()?;

@@ -4,7 +4,7 @@ use rusoto_core::credential::StaticProvider;
 use rusoto_core::signature::SignedRequest;
 use rusoto_core::{Client, HttpClient, Region};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> anyhow::Result<()> {
     let client = Client::new_with(
         StaticProvider::new_minimal("AKIDEXAMPLE".into(), "not-a-real-secret".into()),
         HttpClient::new()?,
@@ -14,6 +14,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .enable_all()
         .build()?
         .block_on(client.sign_and_dispatch(request))
-        .map_err(|error| format!("{error:?}"))?;
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
     Ok(())
 }
