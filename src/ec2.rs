@@ -78,7 +78,7 @@ pub enum Tie {
 /// An acknowledged change.
 #[derive(Clone, Debug)]
 pub struct Response<T> {
-    /// What EC2 tells of it.
+    /// What EC2 says about it.
     pub value: T,
     /// The request's id, by which AWS's support and `CloudTrail` know it; may be empty.
     pub request: String,
@@ -405,7 +405,7 @@ fn id<T: FromStr<Err: fmt::Display>>(text: Option<String>) -> Result<Option<T>, 
     text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(Error::malformed)).transpose()
 }
 
-/// The one item of a list that tells of this address.
+/// The one item of a list about this address.
 fn find(items: &[rusoto_ec2::Address], asked: &Name) -> Result<Address, Error> {
     let name = |item: &rusoto_ec2::Address| match asked {
         Name::Address(_) => item.public_ip.clone().unwrap_or_default(),

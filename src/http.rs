@@ -45,7 +45,7 @@ pub(crate) fn client(connect_limit: Duration) -> ClientBuilder {
         .user_agent(concat!("elastic-ip/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Why there is no client: the error with all its causes. What an exchange ends in is told in other words.
+/// Why there is no client: the error with all its causes. What an exchange ends in is said in other words.
 impl From<anyhow::Error> for Message {
     fn from(error: anyhow::Error) -> Self {
         format!("{error:#}").into()

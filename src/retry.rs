@@ -88,7 +88,7 @@ struct Row {
     next: Duration,
 }
 
-/// How long after the first of a row the log tells of the others; then after twice that time.
+/// How long after the first of a row the log counts the others; then after twice that time.
 const FIRST_REPORT: Duration = Duration::from_secs(10);
 
 impl Retry {

@@ -10,7 +10,7 @@ use crate::instance;
 use crate::interfaces::Interfaces;
 use crate::takeover::is_mine;
 
-/// What EC2 tells of the addresses, and what it allows.
+/// What EC2 says about the addresses, and what it allows.
 pub(super) async fn ask(ec2: &Ec2, config: &Config, me: Option<&InstanceId>, interfaces: &Interfaces) -> Vec<Fact> {
     let destinations = config.targets.iter().map(async |target| match me {
         Some(me) => Some(interfaces.destination(me, target, &config.targets).await),

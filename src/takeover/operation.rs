@@ -46,7 +46,7 @@ pub trait Cloud {
         None
     }
 
-    /// What EC2 tells of some addresses, in their order.
+    /// What EC2 says about some addresses, in their order.
     async fn describe(&self, targets: &[Target]) -> Vec<Result<Address, Error>>;
 
     /// Puts an address where it belongs, in one step, from whoever has it if `reassociate`. The response has no id where
@@ -241,7 +241,7 @@ impl<'a, C: Cloud, S: Store> Operation<'a, C, S> {
         }
     }
 
-    /// What EC2 says of the address. All that need it are asked for together, once, and again while EC2 tells of none.
+    /// What EC2 says of the address. All that need it are asked for together, once, and again while EC2 says nothing about any.
     async fn first_look(&self, target: &Target) -> Observation {
         let ask = async || {
             let needed = self.targets.iter().filter(|other| self.needs_look(other, &self.world.store.read(other).unwrap_or_default()));
