@@ -424,6 +424,7 @@ fn a_start_that_cannot_be_remembered_is_done_and_tells_so() {
     let stage = Stage::with_the_address();
     stage.ec2.answer_once("DisassociateAddress", Answer::error(403, "UnauthorizedOperation"));
     stage.run(["stop"]).says(NOT_DISOWNED, 1);
+    stage.configure("STATUS_TIMEOUT=2");
     stage.set_mode("run/elastic-ip", 0o500);
     let ended = Call::heeding_modes(stage.root(), ["start"]).run();
     ended.says(ASSOCIATED, 0);
