@@ -106,7 +106,7 @@ The program's own unit is the link-time optimisation over all crates, which leav
 After a change to one file of `src`, `make check` takes {whole:.1f} s ({least:.1f} to {most:.1f} in {len(rounds)} rounds on {about["date"]}, at
 commit {about["commit"]}); {GOAL} s were aimed at.{trial} In that time it
 uses {used:.0f} s of CPU, of {os.cpu_count()} processors. The tests wait for servers and deadlines, some dozens of them at a time, and what they compute is
-mostly the start of the program, which they call some 4,000 times. Clippy, the documentation and the scripts take their turn beside the
+mostly the start of the program, which they call thousands of times. Clippy, the documentation and the scripts take their turn beside the
 tests, when these leave a processor free. The parts:
 
 {table(["", "s"], [[f"`{command}`", f"{seconds:.1f}"] for command, seconds in parts])}
