@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
+use crate::stage::stdout::RUNNING;
 use crate::stage::{AWSSECRET, Answer, Ended, Metadata, SECRET, Stage, each_at_once, profile};
 
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
 const CREDENTIALS: &str = "root/.aws/credentials";
 const CONFIG: &str = "root/.aws/config";
 

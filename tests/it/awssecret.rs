@@ -4,9 +4,8 @@
 
 use nix::unistd::{Gid, Uid, chown, geteuid};
 
+use crate::stage::stdout::RUNNING;
 use crate::stage::{self, AWSSECRET, Call, KEY_ID, SECRET, Stage};
-
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
 
 /// Somebody who is not root.
 const SOMEBODY: u32 = 1000;

@@ -13,11 +13,9 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use crate::stage::stdout::{RUNNING, UNKNOWN};
 use crate::stage::tls::{Flaw, Tls};
 use crate::stage::{CONFIG, Call, Fault, IP, ME, Metadata, PEER, Stage};
-
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const UNKNOWN: &str = "unknown\n";
 
 /// Demands that every action ends soon, says nothing but that it cannot tell, and complains in one line that holds these.
 fn is_refused(stage: &Stage, told: &[&str]) {

@@ -10,12 +10,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use wiremock::ResponseTemplate;
 
+use crate::stage::stdout::{NO_KEYS, NOT_MAPPED, RUNNING, UNKNOWN};
 use crate::stage::{AWSSECRET, Call, KEY_ID, SECRET, Stage, profile};
-
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const UNKNOWN: &str = "unknown\n";
-const NOWHERE: &str = "elastic-ip remapper: cannot find ~/.awssecret or /root/.awssecret\n";
 
 fn keys_in(id: &str) -> String {
     format!("{id}\n{SECRET}\n")
@@ -265,7 +261,7 @@ fn without_keys_anywhere_the_articles_line_is_said_and_by_a_start_not_at_once() 
     stage.configure("START_TIMEOUT=1");
     for (action, code) in [("start", 6), ("stop", 6), ("status", 4)] {
         let ended = stage.run([action]);
-        ended.says(NOWHERE, code);
+        ended.says(NO_KEYS, code);
         assert!(ended.elapsed < Duration::from_secs(2), "{ended:?}");
         assert_eq!(ended.stderr.contains("trying again"), action == "start", "{ended:?}");
     }

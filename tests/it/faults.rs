@@ -4,15 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::stage::stdout::{ASSOCIATED, DISOWNED, NOT_DISOWNED, NOT_MAPPED, RUNNING, STOPPED, UNKNOWN};
 use crate::stage::{self, Answer, Call, Fault, IP, LAG, ME, NOBODY, PEER, STATE, Stage, each_at_once, mine, wait_for};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
-const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n";
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
-const UNKNOWN: &str = "unknown\n";
 
 const LIMIT: &str = "0.4";
 

@@ -3,10 +3,9 @@
 
 use serde_json::Value;
 
+use crate::stage::stdout::{ASSOCIATED, NOT_MAPPED};
 use crate::stage::{Answer, IP, LAG, ME, PEER, Stage, allocation, each_at_once};
 
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
 const GATEWAY: &str = "eni-0cccccccccccccccc";
 
 /// A stage of a node that knows the allocation id from an earlier call.

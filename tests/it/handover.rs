@@ -2,14 +2,8 @@
 
 use std::fs;
 
+use crate::stage::stdout::{ASSOCIATED, DISOWNED, HANDED_OVER, HAVE_NOT, RUNNING, STOPPED};
 use crate::stage::{self, IP, LAG, ME, NOBODY, PEER, Stage};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
-const HAVE_NOT: &str = "elastic-ip remapper: I do not have 203.0.113.25\n";
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
-const HANDED_OVER: &str = "elastic-ip remapper: I have 203.0.113.25\nstopped\n";
 
 /// A stage whose instance has the address and hands it over at a stop.
 fn owner() -> Stage {

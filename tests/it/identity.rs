@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use wiremock::ResponseTemplate;
 
+use crate::stage::stdout::{RUNNING, STOPPED, UNKNOWN};
 use crate::stage::{CONFIG, Ended, IP, KEY_ID, ME, Metadata, NOBODY, PEER, Stage, TOKEN, each_at_once, profile};
 
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
-const UNKNOWN: &str = "unknown\n";
 const ASSET_TAG: &str = "sys/devices/virtual/dmi/id/board_asset_tag";
 const CURL: &str = "MY_ID=$(curl -s http://169.254.169.254/latest/meta-data/instance-id)";
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use wiremock::ResponseTemplate;
 
+use crate::stage::stdout::ASSOCIATED;
 use crate::stage::{ETH0, ETH1, Fault, IP, ME, Metadata, PEER, Stage, Wire, allocation, each_at_once};
 
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
 const PRIMARY: &str = "0e:49:61:0f:c3:11";
 const SECOND: &str = "0e:49:61:0f:c3:77";
 const THIRD: &str = "0e:49:61:0f:c3:99";

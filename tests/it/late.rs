@@ -5,15 +5,8 @@
 
 use std::time::Duration;
 
+use crate::stage::stdout::{ASSOCIATED, DISOWNED, HAVE_NOT, NOT_MAPPED, RUNNING, STOPPED, UNKNOWN};
 use crate::stage::{Answer, Call, Ended, IP, ME, PEER, Stage, allocation, each_at_once, mine};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
-const HAVE_NOT: &str = "elastic-ip remapper: I do not have 203.0.113.25\n";
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
-const UNKNOWN: &str = "unknown\n";
 
 const SOON: Duration = Duration::from_millis(500);
 /// Longer than any call of these tests goes on.

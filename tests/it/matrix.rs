@@ -16,20 +16,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::stage::dns::{self, Lookup};
+use crate::stage::stdout::{ASSOCIATED, DISOWNED, NO_KEYS, NOT_DISOWNED, NOT_MAPPED, NOT_MAPPED_HERE, RUNNING, STOPPED, UNKNOWN};
 use crate::stage::tls::{self, Flaw, Tls};
 use crate::stage::{
     AWSSECRET, Answer, Call, Ended, Fault, IP, KEY_ID, ME, Metadata, NOBODY, PEER, SECRET, Stage, Wire, each_at_once, mine, share,
 };
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED_HERE: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to this instance\n";
-const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
-const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n";
-const NO_KEYS: &str = "elastic-ip remapper: cannot find ~/.awssecret or /root/.awssecret\n";
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
-const UNKNOWN: &str = "unknown\n";
 
 /// The deadline of every action, in seconds, where it is to be reached.
 const SHORT: f64 = 0.4;

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use wiremock::ResponseTemplate;
 
+use crate::stage::stdout::RUNNING;
 use crate::stage::{self, KEY_ID, Metadata, Stage};
-
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
 
 #[test]
 fn a_metadata_service_that_is_switched_off_is_not_asked_for_anything() {

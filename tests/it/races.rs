@@ -10,13 +10,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::stage::stdout::{ASSOCIATED, DISOWNED, HAVE_NOT, NOT_MAPPED, STOPPED};
 use crate::stage::{Ended, Fault, IP, ME, Metadata, PEER, Running, Stage, Wire, each_at_once, wait_for};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
-const HAVE_NOT: &str = "elastic-ip remapper: I do not have 203.0.113.25\n";
-const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
 
 const TOKEN: &str = "PUT /latest/api/token";
 const ID: &str = "GET /latest/meta-data/instance-id";

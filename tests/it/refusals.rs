@@ -7,12 +7,8 @@ use std::time::Duration;
 
 use wiremock::ResponseTemplate;
 
+use crate::stage::stdout::{ASSOCIATED, NOT_DISOWNED, NOT_MAPPED, UNKNOWN};
 use crate::stage::{self, AWSSECRET, Answer, ETH0, ETH1, IP, ME, Metadata, PEER, SECRET, Stage, allocation, each_at_once, privates};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n";
-const UNKNOWN: &str = "unknown\n";
 
 /// For how long something is refused.
 const WHILE: Duration = Duration::from_millis(800);

@@ -9,13 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::stage::stdout::{ASSOCIATED, HAVE_NOT, NOT_DISOWNED, NOT_MAPPED, UNKNOWN};
 use crate::stage::{self, Call, Ended, Fault, IP, ME, PEER, Running, Stage, Wire, bare, wait_for};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const HAVE_NOT: &str = "elastic-ip remapper: I do not have 203.0.113.25\n";
-const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n";
-const UNKNOWN: &str = "unknown\n";
 
 /// Does this to the exchanges of one action.
 fn at(stage: &Stage, action: &str, fault: Fault) -> Wire {

@@ -2,12 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
+use crate::stage::stdout::{ASSOCIATED, NOT_DISOWNED, RUNNING, UNKNOWN};
 use crate::stage::{Answer, Call, IP, ME, Stage, each_at_once, wait_for};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n";
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const UNKNOWN: &str = "unknown\n";
 
 #[test]
 fn a_word_that_cannot_be_written_is_told_on_stderr_and_the_work_is_done() {

@@ -2,17 +2,8 @@
 
 use std::fs;
 
+use crate::stage::stdout::{ASSOCIATED, DISOWNED, HAVE, HAVE_NOT, NOT_DISOWNED, NOT_MAPPED, RUNNING, STOPPED, UNKNOWN};
 use crate::stage::{self, Answer, CONFIG, IP, ME, PEER, Stage};
-
-const ASSOCIATED: &str = "elastic-ip remapper: IP 203.0.113.25 associated with i-0aaaaaaaaaaaaaaaa\n";
-const NOT_MAPPED: &str = "elastic-ip remapper: Could not map IP 203.0.113.25 to i-0aaaaaaaaaaaaaaaa\n";
-const DISOWNED: &str = "elastic-ip remapper: IP 203.0.113.25 disowned\n";
-const NOT_DISOWNED: &str = "elastic-ip remapper: Could not disown 203.0.113.25\n";
-const HAVE: &str = "elastic-ip remapper: I have 203.0.113.25\n";
-const HAVE_NOT: &str = "elastic-ip remapper: I do not have 203.0.113.25\n";
-const RUNNING: &str = "elastic-ip remapper: I have 203.0.113.25\nrunning\n";
-const STOPPED: &str = "elastic-ip remapper: I do not have 203.0.113.25\nstopped\n";
-const UNKNOWN: &str = "unknown\n";
 
 #[test]
 fn each_action_says_the_articles_words_for_each_owner() {

@@ -7,6 +7,7 @@ pub mod dns;
 mod ec2;
 mod metadata;
 mod moments;
+pub mod stdout;
 pub mod tls;
 mod wire;
 
