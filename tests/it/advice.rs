@@ -5,8 +5,6 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use serde_json::Value;
-
 use crate::stage::{Answer, ETH0, IP, PEER, Stage, allocation, each_at_once};
 
 /// A network interface that no instance has, such as a NAT gateway's.
@@ -86,7 +84,7 @@ fn ec2s_words_never_become_advice() {
             let stage = Stage::with_the_address_at_the_peer();
             stage.ec2.answer("", Answer::error_with(status, code, words));
             let ended = stage.run(["--json", "check"]);
-            let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+            let document = ended.json();
             let facts = document["facts"].as_array().unwrap();
             assert!(facts.iter().any(|fact| fact["what"].as_str().unwrap().contains(code)), "{ended:?}");
             for fact in facts {

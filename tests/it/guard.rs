@@ -81,7 +81,7 @@ fn only_a_start_can_be_told_to_take_from_nobody() {
 #[test]
 fn a_status_in_json_tells_who_has_the_address() {
     let holder = |stage: &Stage| {
-        let document: Value = serde_json::from_str(&stage.run(["--json", "status"]).stdout).unwrap();
+        let document = stage.run(["--json", "status"]).json();
         (document["addresses"][0]["state"].as_str().unwrap_or_default().to_owned(), document["addresses"][0]["holder"].clone())
     };
     for (owner, state) in [(Some(ME), "held"), (Some(PEER), "not-held"), (Some(GATEWAY), "not-held"), (None, "not-held")] {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
+use serde_json::Value;
 
 use super::SECRET;
 
@@ -207,6 +208,11 @@ impl Ended {
     /// The exit code; a signal is given as its negative number.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| -self.status.signal().unwrap())
+    }
+
+    /// The JSON document on stdout.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Demands this stdout, byte for byte, and this exit code.
