@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use wiremock::ResponseTemplate;
 
 use crate::stage::stdout::{RUNNING, STOPPED, UNKNOWN};
@@ -392,4 +394,34 @@ fn the_token_is_in_no_output() {
     let ended = stage.run(["status"]);
     ended.tells(&["the metadata service's answer to api/token cannot be read"]);
     assert!(!ended.stderr.contains(TOKEN), "{ended:?}");
+}
+
+#[test]
+fn a_hardware_file_that_cannot_be_read_is_passed_over() {
+    for kind in ["a folder", "a FIFO", "a NUL byte", "10 MB"] {
+        println!("{kind}");
+        let metadata = Metadata::version_2();
+        metadata.tell("instance-id", ME);
+        let stage = Stage::with_the_address();
+        stage.unset("MY_ID");
+        stage.configure(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT={}", metadata.url()));
+        stage.write(
+            ASSET_TAG,
+            match kind {
+                "a NUL byte" => format!("{ME}\0").into_bytes(),
+                _ => ME.bytes().cycle().take(10_000_000).collect(),
+            },
+        );
+        let path = stage.path(ASSET_TAG);
+        if kind == "a folder" {
+            stage.remove(ASSET_TAG);
+            fs::create_dir(&path).unwrap();
+        } else if kind == "a FIFO" {
+            stage.remove(ASSET_TAG);
+            mkfifo(&path, Mode::S_IRUSR).unwrap();
+        }
+        let ended = stage.run(["status"]);
+        ended.says(RUNNING, 0);
+        assert!(ended.elapsed < Duration::from_secs(2), "{ended:?}");
+    }
 }
