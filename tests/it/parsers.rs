@@ -1,23 +1,22 @@
-//! The parsers, with made-up inputs, with the inputs that fuzzing found, and the configuration file beside a real shell.
+//! The parsers, with made-up inputs and with the inputs that fuzzing found.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-use std::cell::Cell;
-use std::fmt;
+mod inputs;
+mod shell;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, TestRunner};
 
-use crate::properties::{self, IP, ME, text_of};
-use crate::stage::{folder, share};
+use inputs::{ODD, document, element, holds, leaf, perhaps_damaged, text_of_parts};
+
+use crate::properties::{self, IP, ME};
 
 /// One byte string for each property, whatever it takes.
 type Property = fn(&[u8]) -> bool;
@@ -59,93 +58,6 @@ fn every_input_that_fuzzing_found_keeps_its_property() {
                 .unwrap();
         }
     });
-}
-
-/// Checks a property for this many made-up inputs or a share of them, some of which must be taken and some refused.
-fn holds<S: Strategy>(cases: u32, inputs: &S, property: impl Fn(S::Value) -> bool) {
-    let cases = cases / u32::try_from(share()).unwrap();
-    let outcomes = [Cell::new(0), Cell::new(0)];
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let result = TestRunner::new(config).run(inputs, |input| {
-        let seen = &outcomes[usize::from(property(input))];
-        seen.set(seen.get() + 1);
-        Ok(())
-    });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
-    assert!(outcomes.iter().all(|seen| seen.get() >= cases / 100), "refused and taken: {outcomes:?}");
-}
-
-/// A text made of these parts.
-fn text_of_parts(parts: &'static [&'static str], count: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = String> {
-    vec(select(parts), count).prop_map(|parts| parts.concat())
-}
-
-/// Bytes that are shown as text.
-#[derive(Clone)]
-struct Input(Vec<u8>);
-
-impl fmt::Debug for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "b\"{}\"", self.0.escape_ascii())
-    }
-}
-
-/// Now and then cut off, or with one byte changed.
-fn perhaps_damaged(texts: impl Strategy<Value = String>) -> impl Strategy<Value = Input> {
-    (texts, 0..8u8, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(text, fate, index, byte)| {
-        let mut bytes = text.into_bytes();
-        match fate {
-            0 if !bytes.is_empty() => bytes.truncate(index.index(bytes.len())),
-            1 if !bytes.is_empty() => {
-                let at = index.index(bytes.len());
-                bytes[at] = byte;
-            }
-            _ => {}
-        }
-        Input(bytes)
-    })
-}
-
-/// An element, or now and then something that is nearly one.
-fn element(name: impl Strategy<Value = &'static str>, content: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    (name, content, 0..24u8).prop_map(|(name, content, form)| match form {
-        0 => format!("<{name}><![CDATA[{content}]]></{name}>"),
-        1 => format!("<{name}><!-- x -->{content}<!-- y --></{name}>"),
-        2 => format!("<{name}> {content}\n</{name}>"),
-        3 => format!("<{name}/>"),
-        4 => format!("<x:{name} xmlns:x='y' z='1'>{content}</x:{name}>"),
-        5 => format!("<{name}>{content}<other/></{name}>"),
-        6 => format!("{content}<{name}>"),
-        7 => format!("<{name}>{content}</{name}><{name}>{content}</{name}>"),
-        _ => format!("<{name}>{content}</{name}>"),
-    })
-}
-
-fn leaf(name: &'static str, usual: &'static str, unusual: &'static [&'static str]) -> impl Strategy<Value = String> {
-    let content = prop_oneof![12 => Just(usual), 1 => select(unusual)].prop_map(str::to_owned);
-    prop_oneof![8 => element(Just(name), content), 1 => Just(String::new())]
-}
-
-const ODD: &[&str] = &[
-    "",
-    "i-0bbbbbbbbbbbbbbbb",
-    "i-0aaaaaaaaaaaaaaaa running OK",
-    "203.0.113.26",
-    "&#105;-0aaaaaaaaaaaaaaaa",
-    "eni-0bbbbbbbbbbbbbbbb",
-    "false",
-    "&lt;item>",
-];
-
-fn document(root: &'static str, content: impl Strategy<Value = String>) -> impl Strategy<Value = Input> {
-    let name = prop_oneof![15 => Just(root), 1 => Just("DescribeInstancesResponse"), 1 => Just("Response")];
-    let before = select(&["", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", "<!DOCTYPE a [<!ENTITY b \"c\">]>", "<a/>", " \n"][..]);
-    let after = prop_oneof![9 => Just(""), 1 => Just("\n"), 1 => Just("<a/>"), 1 => Just("x")];
-    let request = leaf("requestId", "59dbff89-35bd-4eac-99ed-be587EXAMPLE", ODD);
-    let whole = (before, element(name, (request, content).prop_map(|(request, rest)| request + &rest)), after);
-    perhaps_damaged(whole.prop_map(|(before, root, after)| format!("{before}{root}{after}")))
 }
 
 #[test]
@@ -389,90 +301,6 @@ fn a_strangers_text_becomes_one_line_of_printable_ascii() {
     holds(1000, &prop_oneof![plain.prop_map(|text| text), vec(any::<char>(), 0..400).prop_map(String::from_iter)], |text| {
         properties::escapes(&text)
     });
-}
-
-/// A line that sets `NO_PROXY`, which takes any text, to what a shell reads in many ways.
-fn assignment() -> impl Strategy<Value = String> {
-    const PLAIN: &[&str] = &[
-        "a", "B", "1", "=", "/", ":", ",", ".", "-", "+", "%", "@", "!", "^", "*", "?", "[", "]", "{", "}", "~", "~/", "é", "\u{a0}",
-        "\u{3000}", "\u{141}", "\u{2028}", "😀",
-    ];
-    const ODD: &[&str] = &["\\", "'", "\"", "#", " ", "\t", " #", "$", "`", ";", "&", "|", "<", ">", "(", ")", "\\\n", "\n"];
-    let plain = || select(PLAIN).prop_map(str::to_owned);
-    let single = vec(prop_oneof![4 => select(PLAIN), 1 => select(&["\\", "\"", "#", " ", "$a", "`", ";", "\t"][..])], 0..4)
-        .prop_map(|parts| format!("'{}'", parts.concat()));
-    let double =
-        vec(prop_oneof![4 => select(PLAIN), 1 => select(&["\\\\", "\\\"", "\\$", "\\`", "\\a", "\\'", "'", "#", " ", ";", "$"][..])], 0..4)
-            .prop_map(|parts| format!("\"{}\"", parts.concat()));
-    let escaped = select(&["\\ ", "\\\\", "\\'", "\\\"", "\\#", "\\$", "\\;", "\\a", "\\~", "\\é", "\\\t"][..]).prop_map(str::to_owned);
-    let piece = prop_oneof![6 => plain(), 3 => single, 3 => double, 3 => escaped, 2 => select(ODD).prop_map(str::to_owned)];
-    let before = select(
-        &[
-            "",
-            "",
-            "export ",
-            " ",
-            "\t",
-            "export\t ",
-            "\u{a0}",
-            "export \u{3000}",
-            "OTHER='x'\n",
-            "# c\n",
-            "export A B\n",
-            "NO_PROXY=before\n",
-        ][..],
-    );
-    let after = select(&["", "", "\n", " ", " # c", "\t#'\n", "\u{a0}", "\u{2003}\n", "\nexport NO_PROXY\n", "\nOTHER=y\n", "#"][..]);
-    (before, vec(piece, 0..6), after).prop_map(|(before, pieces, after)| format!("{before}NO_PROXY={}{after}", pieces.concat()))
-}
-
-/// What dash makes of `NO_PROXY` after it has sourced each file, or `None` where it stops before the file's end.
-fn sourced_by_dash(contents: &[String]) -> Vec<Option<String>> {
-    const SCRIPT: &str = "for number in $(seq $1); do (. ./$number 2>/dev/null; printf '%s' \"$NO_PROXY\" >$number.out); done";
-    let folder = folder();
-    for (number, content) in (1..).zip(contents) {
-        fs::write(folder.path().join(format!("{number}")), content).unwrap();
-    }
-    // Without a PATH nothing can be run, whatever a file says; seq is therefore counted out here.
-    let numbers: String = (1..=contents.len()).map(|number| format!("{number} ")).collect();
-    let script = SCRIPT.replace("$(seq $1)", &numbers);
-    let mut dash = Command::new("/bin/dash");
-    dash.env_clear().env("PATH", "/nonexistent").env("HOME", "/home/me").current_dir(&folder).args(["-c", &script]).stdin(Stdio::null());
-    assert!(dash.status().unwrap().success());
-    (1..=contents.len()).map(|number| fs::read_to_string(folder.path().join(format!("{number}.out"))).ok()).collect()
-}
-
-/// Whatever this program takes, a shell reads the same. It may refuse what a shell would take.
-fn assert_read_as_by_dash(contents: Vec<String>) -> usize {
-    let (taken, values): (Vec<String>, Vec<String>) =
-        contents.into_iter().filter_map(|content| Some((content.clone(), text_of(&content).ok()?))).unzip();
-    let mut differences: Vec<String> = Vec::new();
-    for ((content, ours), theirs) in taken.iter().zip(values).zip(sourced_by_dash(&taken)) {
-        // The program takes the spaces around a value away, whoever put them there.
-        if theirs.as_deref().map(str::trim) != Some(ours.as_str()) {
-            differences.push(format!("{content:?} is {ours:?} here and {theirs:?} to dash"));
-        }
-    }
-    differences.sort_by_key(String::len);
-    assert!(differences.is_empty(), "{} of {}: {:#?}", differences.len(), taken.len(), &differences[..differences.len().min(10)]);
-    taken.len()
-}
-
-#[test]
-fn what_is_taken_of_a_configuration_file_a_shell_reads_the_same() {
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
-    let lines = (0..1500).map(|_| assignment().new_tree(&mut runner).unwrap().current()).collect();
-    let taken = assert_read_as_by_dash(lines);
-    assert!(taken > 150, "only {taken} lines were taken");
-}
-
-#[test]
-fn what_is_taken_of_the_fuzzed_configuration_files_a_shell_reads_the_same() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/defaults_file");
-    let contents = fs::read_dir(folder).unwrap().filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok());
-    // The one command that is understood is not read as a shell would, and must not be run.
-    let without_command = contents.filter(|content| !content.contains("meta-data/instance-id")).collect();
-    assert!(assert_read_as_by_dash(without_command) > 0);
 }
 
 #[test]
