@@ -5,8 +5,10 @@
 # shellcheck disable=SC2034 # used by those that source this
 program=/usr/sbin/elastic-ip
 
+addresses=() # that are looked at; none for those that are configured
 free='' # whether the last look found an address that is nobody's
 reported='' # who else has which address, as the log has it
+remarks='' # what the last look said beside its answer, without its numbers
 
 # `bound PROGRAM [ARGUMENT…]`: the program in place of this subshell, for as long as the script lives:
 # however that ends, by SIGKILL too, the kernel ends the program, so that it never takes the address
@@ -17,7 +19,29 @@ bound() {
     exec setpriv --pdeathsig TERM sh -c '[ "$PPID" -eq "$0" ] && exec "$@"' "$$" "$@" </dev/null
 }
 
-# `judge WHY DOCUMENT`: what a status that says `stopped` means on a node that has had the addresses, and
+# Status as JSON, and between its lines what the program says beside it, which goes to no log.
+look() {
+    HA_LOGFACILITY=none bound "$program" "${addresses[@]}" --json status 2>&1
+}
+
+# `remark LOOK`: what it says beside its answer, unless the look before it said so, too. A look is taken every few
+# seconds, however long EC2 cannot be reached.
+remark() {
+    local line said='' before=$remarks
+    while IFS= read -r line; do
+        case $line in
+            '' | [{}\ ]*) ;;
+            *) said+=${line#elastic-ip: }$'\n' ;;
+        esac
+    done <<<"$1"
+    remarks=${said//[0-9]/}
+    [ "$remarks" != "$before" ] || return 0
+    while read -r line; do
+        say "${line:-what was said last does not hold any more}"
+    done <<<"${said%$'\n'}"
+}
+
+# `judge WHY LOOK`: what a status that says `stopped` means on a node that has had the addresses, and
 # should have them because of WHY. Says so, and sets `free` or `reported`.
 judge() {
     local address state holder before=$reported
@@ -38,7 +62,7 @@ judge() {
     done < <(owners "$2")
 }
 
-# `owners DOCUMENT`: each address of a status with its state and its holder, a line each.
+# `owners LOOK`: each address of a status with its state and its holder, a line each.
 owners() {
     local line address='' holder=''
     while read -r line; do

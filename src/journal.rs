@@ -18,7 +18,10 @@ struct Journal {
 
 /// Opens the journal; `verbose` adds each request. Without a syslog daemon there is only stderr.
 pub fn open(verbose: bool) {
-    let journal = Journal { syslog: connect().ok().map(Mutex::new) };
+    // Heartbeat tells its resource scripts which facility it logs to, or that syslog is not to be used.
+    let facility = env::var("HA_LOGFACILITY").ok();
+    let syslog = if facility.as_deref() == Some("none") { None } else { connect(facility).ok() };
+    let journal = Journal { syslog: syslog.map(Mutex::new) };
     if log::set_boxed_logger(Box::new(journal)).is_ok() {
         log::set_max_level(if verbose { LevelFilter::Debug } else { LevelFilter::Info });
     }
@@ -29,13 +32,12 @@ pub fn give_exit_reason(reason: &str) {
     let _ = writeln!(io::stderr(), "ocf-exit-reason:{}", one_line(reason));
 }
 
-fn connect() -> io::Result<Logger<LoggerBackend, Formatter3164>> {
+fn connect(facility: Option<String>) -> io::Result<Logger<LoggerBackend, Formatter3164>> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(SOCKET)?;
     // A syslog daemon that hangs must not make the address hang.
     socket.set_nonblocking(true)?;
-    // Heartbeat tells its resource scripts which facility it logs to.
-    let facility = env::var("HA_LOGFACILITY").ok().and_then(|name| name.parse().ok()).unwrap_or(Facility::LOG_DAEMON);
+    let facility = facility.and_then(|name| name.parse().ok()).unwrap_or(Facility::LOG_DAEMON);
     let formatter = Formatter3164 { facility, hostname: None, process: "elastic-ip".to_owned(), pid: std::process::id() };
     Ok(Logger::new(LoggerBackend::Unix(socket), formatter))
 }

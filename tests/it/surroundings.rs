@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
+use std::os::unix::net::UnixDatagram;
+
 use crate::stage::stdout::{ASSOCIATED, NOT_DISOWNED, RUNNING, UNKNOWN};
 use crate::stage::{Answer, Call, IP, ME, Stage, each_at_once, wait_for};
 
@@ -89,6 +91,29 @@ fn language_time_zone_and_an_empty_environment_change_nothing() {
         let call = variables.iter().fold(stage.call(["status"]), |call, (name, value)| call.env(name, value));
         let ended = call.run();
         assert_eq!((ended.stdout.as_str(), ended.code(), ended.stderr.as_str()), (RUNNING, 0, ""), "{variables:?}");
+    }
+}
+
+// The priority's number is that of the facility times eight, and that of the severity (RFC 3164, 4.1.1).
+#[test]
+fn syslog_gets_what_stderr_gets_by_the_facility_that_heartbeat_names() {
+    for (facility, error) in [(None, Some("<27>")), (Some("local0"), Some("<131>")), (Some("nonsense"), Some("<27>")), (Some("none"), None)]
+    {
+        let stage = Stage::with_the_address();
+        let daemon = UnixDatagram::bind(stage.path("log")).unwrap();
+        daemon.set_nonblocking(true).unwrap();
+        stage.ec2.answer("DescribeAddresses", Answer::error(403, "UnauthorizedOperation"));
+        let call = Call::logging(stage.root(), ["status"]);
+        let ended = facility.into_iter().fold(call, |call, name| call.env("HA_LOGFACILITY", name)).run();
+        ended.complains_once_of(&[IP, "UnauthorizedOperation"]);
+        let mut line = [0; 4096];
+        let said = daemon.recv(&mut line).ok().map(|length| String::from_utf8_lossy(&line[..length]).into_owned());
+        let Some(said) = said else {
+            assert_eq!(error, None, "{facility:?}");
+            continue;
+        };
+        assert!(error.is_some_and(|error| said.starts_with(error)), "{facility:?}: {said}");
+        assert!(said.ends_with(ended.stderr.trim_start_matches("elastic-ip: ").trim_end()), "{said:?}: {ended:?}");
     }
 }
 

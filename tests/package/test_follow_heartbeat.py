@@ -1,6 +1,7 @@
 """What follow-heartbeat makes of Heartbeat's books and of each answer of status, beside programs that give them."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ PROGRAM = """#!/bin/sh
 echo "$*" >>calls
 [ "$*" != "$(cat lingers)" ] || exec sleep 60
 case "$*" in
-*status) cat document; exit "$(cat code)" ;;
+*status) sed "s/NUMBER/$$/" remarks >&2; echo "$HA_LOGFACILITY" >facility; cat document; exit "$(cat code)" ;;
 *) exit "$(cat start_code)" ;;
 esac
 """
@@ -47,7 +48,7 @@ class Guard:
                            "cl_status": CL_STATUS, "logger": '#!/bin/sh\nshift 4\necho "$2" >>said\n'}.items():
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
-        for name in ("calls", "said", "lingers", "looks"):
+        for name in ("calls", "said", "lingers", "remarks", "looks"):
             (folder / name).touch()
         self.set("start_code", "0")
         self.set("books", "local")
@@ -171,6 +172,26 @@ def test_a_start_that_fails_is_made_again_until_it_works(guard):
     guard.await_looks(3)
     assert set(guard.changes()) == {START}
     assert guard.lines("said")[-1].endswith("i-0bbbbbbbbbbbbbbbb has it, and it is left there; run elastic-ip start to move it here")
+
+
+def test_what_each_look_says_alike_is_logged_once_and_its_end_as_well(guard):
+    remarks = "elastic-ip: 203.0.113.25: cannot tell who has it: no answer within NUMBER ms; check the region\n"
+    (guard.folder / "remarks").write_text(remarks)
+    guard.answer(UNKNOWN)
+    guard.begin()
+    guard.await_calls(LOOK, 4)
+    said, = guard.lines("said")
+    assert re.fullmatch(r"203.0.113.25: cannot tell who has it: no answer within \d+ ms; check the region", said)
+    # Nothing goes there past this.
+    assert guard.lines("facility") == ["none"]
+    (guard.folder / "remarks").write_text(remarks.replace("no answer within NUMBER ms", "access denied"))
+    guard.await_(lambda: len(guard.lines("said")) == 2, "another line")
+    (guard.folder / "remarks").write_text("")
+    guard.answer(MINE)
+    guard.await_(lambda: len(guard.lines("said")) == 3, "the end of it")
+    guard.await_looks(2)
+    assert guard.lines("said")[1:] == ["203.0.113.25: cannot tell who has it: access denied; check the region",
+                                       "what was said last does not hold any more"]
 
 
 def test_a_call_of_heartbeats_ends_a_start_and_is_waited_for_anew(guard):

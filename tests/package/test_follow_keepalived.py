@@ -19,7 +19,7 @@ echo "$$" >pid
 echo "$*" >>calls
 [ "$*" != "$(cat lingers)" ] || exec sleep 60
 case "$*" in
-*status) cat document; exit "$(cat code)" ;;
+*status) sed "s/NUMBER/$$/" remarks >&2; echo "$HA_LOGFACILITY" >facility; cat document; exit "$(cat code)" ;;
 esac
 """
 
@@ -54,7 +54,7 @@ class Follower:
                            "logger": '#!/bin/sh\nshift 4\necho "$2" >>said\n'}.items():
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
-        for name in ("calls", "said", "lingers"):
+        for name in ("calls", "said", "lingers", "remarks"):
             (folder / name).touch()
         self.answer(MINE)
         os.mkfifo(folder / "fifo")
@@ -139,6 +139,16 @@ def test_a_look_that_finds_an_address_free_starts_it_from_nobody(follow):
         calls = follower.lines("calls")
         assert calls[:3] == [START, START, LOOK] and START not in calls[3:], (states, calls)
         assert f"203.0.113.{25 + states.index(FREE)}: this node is master, and nobody has it any more; starting it" in follower.lines("said")
+
+
+def test_what_each_look_says_alike_is_logged_once(follow):
+    follower = follow()
+    (follower.folder / "remarks").write_text("elastic-ip: 203.0.113.25: cannot tell who has it: no answer within NUMBER ms\n")
+    follower.answer(UNKNOWN)
+    follower.tell("MASTER")
+    follower.await_calls(LOOK, 4)
+    said, = follower.lines("said")
+    assert said.startswith("203.0.113.25: cannot tell who has it: no answer within ") and follower.lines("facility") == ["none"]
 
 
 def test_only_a_master_looks(follow):

@@ -94,6 +94,16 @@ impl Call {
         Self::of(unshare, root, words)
     }
 
+    /// A call on a machine whose syslog daemon listens at the file `log` below `root`.
+    pub fn logging<'a>(root: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        // The folder may be in /dev/shm, which stays where it is.
+        let mount = "mkdir -p \"$0/dev/shm\" && ln -s \"$0/log\" \"$0/dev\" && mount --rbind /dev/shm \"$0/dev/shm\" && \
+                     mount --rbind \"$0/dev\" /dev && exec \"$@\"";
+        let mut unshare = Command::new("/usr/bin/unshare");
+        unshare.args(["--map-root-user", "--mount", "/bin/sh", "-c", mount]).arg(root).arg(env!("CARGO_BIN_EXE_elastic-ip"));
+        Self::of(unshare, root, words)
+    }
+
     pub fn spawn(mut self) -> Running {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
