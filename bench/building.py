@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from calls import table
 from record import QUIET, REPOSITORY, Record, load, output
+from table import table
 
 CLEAN = REPOSITORY / "target/bench/clean"
 CHANGED = REPOSITORY / "src/takeover.rs"

@@ -9,8 +9,11 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from calls import AUTHORITIES, FAR, ME, OURS, PLACE, Callers, Network, spawn, table
+from network import AUTHORITIES, FAR, ME, PLACE, Network
+from process import spawn
 from record import Record
+from subjects import OURS, Callers
+from table import table
 
 RUNS = 21
 PLAIN, ONE, FILE, SEARCH = "plain HTTP", "HTTPS, one authority in AWS_CA_BUNDLE", "HTTPS, the system's one file", "HTTPS, a search of the system"

@@ -16,15 +16,12 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from calls import package
 from endpoint import ANSWER, REFUSAL
+from network import ME, PLACE, package
 from record import REPOSITORY, Record
+from subjects import PEER, PROGRAM
 
 PLAY = REPOSITORY / "target/bench/cargo/release/examples/zone"
-# Empty, in memory, and gone with the sandbox.
-PLACE = REPOSITORY / "target/cluster/mnt"
-PROGRAM = PLACE / "package/usr/sbin/elastic-ip"
-ME, PEER = "i-0123456789abcdef0", "i-0fedcba9876543210"
 
 NODES = (10, 100, 1000, 5000)
 RUNS = {10: 10, 100: 10, 1000: 5, 5000: 3}
