@@ -22,7 +22,7 @@ import base
 import ec2
 from cluster import (ADDRESS, COMPLAINT, GARBLED, KNOWN_COMPLAINTS, LOST, MINE, NOT_MINE, QUICK, UNKNOWN, UNSURE,
                      Cluster, Configuration, package)
-from node import Node, wait_until
+from node import MIXED, Node, wait_until
 
 DEADTIME = float(QUICK.deadtime)
 # A final start's failure makes Heartbeat wait 30 s before it hands the resources over.
@@ -58,7 +58,7 @@ HANDED_OVER = "stopped here, and left with this instance until a peer takes it"
 GARBLED_START = "heartbeat garbled its own start"
 # or later, so that it waits for ever for what it has been told.
 GARBLED_MESSAGE = "heartbeat garbled what a script of its told it"
-DEAF = ("msg2string: Message with zero fields", GARBLED)
+DEAF = (MIXED, GARBLED)
 # A peer that is heard again at the very moment it is declared dead is taken for dead, but not for
 # one that returns after a partition. Then both hold everything for ever, and say so.
 HELD_BY_BOTH = "heartbeat left the resources to both"

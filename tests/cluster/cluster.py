@@ -10,7 +10,7 @@ from pathlib import Path
 
 import base
 import ec2
-from node import GARBLED, GUARD, Node, Status, run, wait_until
+from node import GARBLED, GUARD, MIXED, Node, Status, run, wait_until
 
 MOUNT = base.STORE / "mnt"
 ADDRESS = "203.0.113.25"
@@ -29,7 +29,7 @@ KNOWN_COMPLAINTS = (
     # systemd's own limit of 8 MiB, with which any stock Debian runs it.
     "Cannot lock ourselves into memory:  System limits on locked-in memory are too small.",
     # Started again where it happens: see restart_where_garbled.
-    GARBLED,
+    GARBLED, MIXED,
     # The guard's question to a Heartbeat that has just ended, and is about to take the guard with it.
     "Cannot signon with heartbeat", "hb_api_signon: Can't initiate connection to heartbeat",
 )

@@ -25,6 +25,10 @@ ENVIRONMENT = {
 # Heartbeat's own message, garbled at a cold start (Debian 3.0.6): it then never calls the
 # resource script, whichever that is.
 GARBLED = "NV failure (msgfromsteam)"
+# What one of its scripts told it, garbled: it goes on, or waits for ever for what it has been told.
+MIXED = "msg2string: Message with zero fields"
+# Seconds after which it waits for ever. The chaos, which sees to that by itself, does so sooner.
+WAITS_FOR_EVER = 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Node:
         self.daemons: dict[str, subprocess.Popen] = {}
         self.started_at = 0
         self.booted_at = 0.0
+        self.mixed_at: float | None = None
         for directory in ("upper", "work", "root"):
             (place / directory).mkdir(parents=True)
         run("ip", "netns", "add", self.network)
@@ -300,7 +305,14 @@ class Node:
                    for folder in ("/usr/share/heartbeat/", "/etc/ha.d/"))
 
     def is_garbled(self) -> bool:
-        return any(GARBLED in line for line in self.log()[self.started_at:])
+        lines = self.log()[self.started_at:]
+        if not any(MIXED in line for line in lines):
+            self.mixed_at = None
+        elif self.mixed_at is None:
+            self.mixed_at = time.monotonic()
+        waits = self.mixed_at is not None and time.monotonic() > self.mixed_at + WAITS_FOR_EVER \
+            and self.run("cl_status", "rscstatus", check=False).stdout.strip() == "transition"
+        return waits or any(GARBLED in line for line in lines)
 
     def hear_nobody(self):
         """Drops the peer's packets, Heartbeat's, Corosync's and keepalived's, as they arrive: a filter
