@@ -1,6 +1,8 @@
 """The documents name the releases and versions that the nodes have."""
 
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -30,7 +32,12 @@ def test_the_readme_and_the_manual_page_name_the_release_and_its_managers(versio
 
 
 def test_the_table_of_the_two_releases_has_each_version(versions):
-    section = Document("docs/reliability.md").section("On two releases")
+    table = Document("docs/reliability.md").section("On two releases").split("\n\n| what ran")[0]
     column = 1 + list(base.RELEASES).index(base.RELEASE)
-    told = {cells[0].lower(): cells[column] for cells in rows(section)}
+    told = {cells[0]: cells[column] for cells in rows(table)}
     assert {name: told.get(name) for name in versions} == versions
+
+
+def test_a_release_that_is_not_known_is_refused_in_one_line():
+    done = subprocess.run([base.REPOSITORY / "tests/cluster/sandbox", "true"], env=os.environ | {"RELEASE": "sid"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "tests/cluster/base.py: RELEASE=sid is not known: use bookworm or trixie\n")
