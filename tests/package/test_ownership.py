@@ -80,20 +80,30 @@ def test_a_usual_unit_would_be_seen_as_enabled(fresh, default_debs):
 
 
 def generated_units(root):
-    """What systemd makes of init scripts that have no unit."""
+    """What systemd makes of init scripts that have no unit, and what it says of them: from 254 on, that this support ends."""
     root.run("mkdir", "-p", "/tmp/generated")
     generator = "/usr/lib/systemd/system-generators/systemd-sysv-generator"
-    root.run(generator, "/tmp/generated", "/tmp/generated", "/tmp/generated")
-    return root.run("find", "/tmp/generated", "-name", "elastic-ip*").stdout.split()
+    said = root.run(generator, "/tmp/generated", "/tmp/generated", "/tmp/generated", env=["SYSTEMD_LOG_TARGET=console"])
+    warnings = [line for line in (said.stdout + said.stderr).splitlines() if "elastic-ip" in line]
+    return root.run("find", "/tmp/generated", "-name", "elastic-ip*").stdout.split() + warnings
 
 
 def test_systemd_makes_no_unit_of_the_init_script(installed):
     assert generated_units(installed) == []
 
 
-def test_without_its_unit_systemd_would_make_one(installed):
+def test_without_its_unit_systemd_would_make_one(installed, release):
     installed.run("rm", "/usr/lib/systemd/system/elastic-ip.service")
-    assert generated_units(installed) != []
+    unit, *warnings = generated_units(installed)
+    assert unit.endswith("/elastic-ip.service")
+    assert any("lacks a native systemd unit file" in line for line in warnings) == (release != "bookworm")
+
+
+def test_a_systemd_that_knows_no_init_scripts_has_the_unit_all_the_same(installed):
+    installed.run("rm", "/usr/lib/systemd/system-generators/systemd-sysv-generator", "/etc/init.d/elastic-ip")
+    assert installed.run("systemctl", "--root=/", "is-enabled", "elastic-ip.service", check=False).stdout == "static\n"
+    verified = installed.run("systemd-analyze", "verify", "--man=no", "elastic-ip.service", check=False)
+    assert (verified.returncode, verified.stderr) == (0, "")
 
 
 def test_the_unit_has_nothing_to_run_at_a_shutdown_and_does_not_stay_active(installed):
