@@ -33,7 +33,7 @@ def pytest_configure():
 def deb():
     """The package, built from the source tree as it is, or the one that PACKAGE names."""
     if "PACKAGE" in os.environ:
-        return pathlib.Path(os.environ["PACKAGE"])
+        return pathlib.Path(os.environ["PACKAGE"]).resolve()
     subprocess.run([REPOSITORY / "debian/build-deb"], check=True)
     version = subprocess.check_output(["dpkg-parsechangelog", "-S", "Version"], cwd=REPOSITORY, text=True)
     architecture = subprocess.check_output(["dpkg", "--print-architecture"], text=True)
