@@ -112,13 +112,18 @@ def follow(tmp_path):
         follower.close()
 
 
-def test_a_look_that_finds_nothing_free_starts_nothing(follow):
-    followers = {states: follow() for states in [
-        (MINE,), (PEERS,), (UNKNOWN,), (HANDED_OVER,), (MINE, MINE), (MINE, PEERS), (PEERS, PEERS), (FREE, UNKNOWN), (PEERS, UNKNOWN)]}
+def masters(follow, shown: list[tuple[str, ...]]) -> dict[tuple[str, ...], Follower]:
+    """A follower for each answer of status, which has become master."""
+    followers = {states: follow() for states in shown}
     for states, follower in followers.items():
         follower.answer(*states)
         follower.tell("MASTER")
-    for states, follower in followers.items():
+    return followers
+
+
+def test_a_look_that_finds_nothing_free_starts_nothing(follow):
+    shown = [(MINE,), (PEERS,), (UNKNOWN,), (HANDED_OVER,), (MINE, MINE), (MINE, PEERS), (PEERS, PEERS), (FREE, UNKNOWN), (PEERS, UNKNOWN)]
+    for states, follower in masters(follow, shown).items():
         follower.await_calls(LOOK, 3)
         calls = follower.lines("calls")
         assert calls[:2] == [START, START] and set(calls[2:]) == {LOOK}, (states, calls)
@@ -130,11 +135,7 @@ def test_a_look_that_finds_nothing_free_starts_nothing(follow):
 
 
 def test_a_look_that_finds_an_address_free_starts_it_from_nobody(follow):
-    followers = {states: follow() for states in [(FREE,), (MINE, FREE), (PEERS, FREE), (HANDED_OVER, FREE)]}
-    for states, follower in followers.items():
-        follower.answer(*states)
-        follower.tell("MASTER")
-    for states, follower in followers.items():
+    for states, follower in masters(follow, [(FREE,), (MINE, FREE), (PEERS, FREE), (HANDED_OVER, FREE)]).items():
         follower.await_calls(RESTART, 2)
         calls = follower.lines("calls")
         assert calls[:3] == [START, START, LOOK] and START not in calls[3:], (states, calls)
