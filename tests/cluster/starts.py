@@ -17,9 +17,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from chaos import DEAF, said
 from cluster import QUICK, Cluster, Configuration, package
 from node import Node, wait_until
+from symptoms import DEAF, said
 
 # Seconds from the start or the peer's death. Heartbeat itself takes initdead, 4 s, or deadtime, 2 s.
 LIMIT = 25

@@ -2,7 +2,9 @@
 
 import base
 import pytest
-from chaos import FAULTS, Chaos, draw, summary
+from chaos import Chaos
+from faults import FAULTS, draw
+from step import summary
 from unattended import LIMIT, Unattended
 
 # Of different configurations: RELEASE_ON_STOP=yes with a failback, and no without one.

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from chaos import GIVEN_UP
 from cluster import ADDRESS, NOT_MINE, UNSURE
 from node import wait_until
+from symptoms import GIVEN_UP
 from test_failover import rest_with, running, split_the_brain
 
 # What it says before a start.

@@ -15,8 +15,10 @@ import time
 
 import base
 import chaos
-from chaos import CALM, DEAF, ENDLESS_STANDBY, FAILED_TAKEN_FOR_DONE, GARBLED_MESSAGE, GIVEN_UP, HELD_BY_BOTH, Chaos, Violation, said
+from chaos import CALM, Chaos
 from cluster import Cluster
+from step import Violation
+from symptoms import DEAF, ENDLESS_STANDBY, FAILED_TAKEN_FOR_DONE, GARBLED_MESSAGE, GIVEN_UP, HELD_BY_BOTH, said
 
 # Within so many seconds of the end of the fault.
 LIMIT = 40
@@ -117,7 +119,7 @@ class Unattended(Chaos):
             return FAILED_TAKEN_FOR_DONE
         return UNNAMED
 
-    def audit(self, begun: float, fault):
+    def audit(self, begun: float, explains: tuple[str, ...]):
         for node in self.cluster.nodes.values():
             if node.reboots():
                 raise Violation(f"{node.name} called {node.reboots()}")
