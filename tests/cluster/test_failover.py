@@ -1,5 +1,6 @@
 """The address moves when a node or its Heartbeat ends, and comes back when it returns."""
 
+import contextlib
 import time
 
 import pytest
@@ -71,19 +72,40 @@ def test_the_peer_takes_the_address_when_the_node_dies(cluster):
     settled(machines, "server1")
 
 
-@pytest.mark.central
-@RELEASE
-def test_the_primary_takes_the_address_back_when_it_returns(cluster, release):
-    machines = cluster(defaults={"RELEASE_ON_STOP": release})
+@contextlib.contextmanager
+def a_gap_only_after_a_release(cluster, machines, release, what):
+    """What goes on within leaves the address without an owner only where a stop releases it."""
+    begun = time.monotonic()
+    with machines.ec2.sampled() as history:
+        yield
+    seconds = cluster.figure_without_owner(f"RELEASE_ON_STOP={release}, {what}", history)
+    released = [name for name, action in machines.mutations(begun) if action == "DisassociateAddress"]
+    if release == "no":
+        assert seconds == 0
+        assert None not in history.owners()
+        assert released == []
+    else:
+        # At a healing, server1 may still be at its takeover, and then both have had it.
+        assert 1 <= len(released) == len(set(released))
+        assert seconds > 0
+
+
+def failed_over(machines):
+    """server2 has taken the address over, and server1 is up again without Heartbeat."""
     running(machines)
     machines.nodes["server1"].kill()
     machines.wait_for_owner("server2")
     machines.nodes["server1"].boot()
-    begun = time.monotonic()
-    with machines.ec2.sampled() as history:
+
+
+@pytest.mark.central
+@RELEASE
+def test_the_primary_takes_the_address_back_when_it_returns(cluster, release):
+    machines = cluster(defaults={"RELEASE_ON_STOP": release})
+    failed_over(machines)
+    with a_gap_only_after_a_release(cluster, machines, release, "failback"):
         machines.start("server1")
         settled(machines, "server1")
-    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "failback")
 
 
 @pytest.mark.central
@@ -91,11 +113,9 @@ def test_the_primary_takes_the_address_back_when_it_returns(cluster, release):
 def test_a_node_on_standby_hands_the_address_to_its_peer(cluster, release):
     machines = cluster(defaults={"RELEASE_ON_STOP": release})
     running(machines)
-    begun = time.monotonic()
-    with machines.ec2.sampled() as history:
+    with a_gap_only_after_a_release(cluster, machines, release, "standby"):
         machines.nodes["server1"].run("/usr/share/heartbeat/hb_standby")
         settled(machines, "server2")
-    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "standby")
     machines.nodes["server1"].run("/usr/share/heartbeat/hb_takeover")
     settled(machines, "server1")
 
@@ -142,12 +162,10 @@ def after_a_stop(name, release):
 def test_a_clean_stop_of_heartbeat_moves_the_address_to_the_peer(cluster, release):
     machines = cluster(defaults={"RELEASE_ON_STOP": release})
     running(machines)
-    begun = time.monotonic()
-    with machines.ec2.sampled() as history:
+    with a_gap_only_after_a_release(cluster, machines, release, "clean stop"):
         machines.nodes["server1"].stop_heartbeat()
         machines.wait_for_owner("server2")
     machines.assert_held_by("server2")
-    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "clean stop")
 
 
 def test_a_clean_stop_of_the_passive_node_leaves_the_address_alone(cluster):
@@ -182,10 +200,7 @@ def test_with_both_nodes_stopped_neither_claims_the_address(cluster, release):
 
 def test_the_slave_stays_master_without_auto_failback(cluster):
     machines = cluster(auto_failback="off")
-    running(machines)
-    machines.nodes["server1"].kill()
-    machines.wait_for_owner("server2")
-    machines.nodes["server1"].boot()
+    failed_over(machines)
     begun = time.monotonic()
     with machines.ec2.sampled() as history:
         machines.start("server1")
@@ -213,8 +228,7 @@ def test_a_healed_split_brain_ends_with_one_owner(cluster, release):
     machines.assert_held_by(machines.owner(), peer=LOST)
     assert ("server2", "AssociateAddress") in machines.mutations(split)
 
-    begun = time.monotonic()
-    with machines.ec2.sampled() as history:
+    with a_gap_only_after_a_release(cluster, machines, release, "healing"):
         for node in machines.nodes.values():
             node.started_at = len(node.log())
             node.hear_again()
@@ -222,7 +236,6 @@ def test_a_healed_split_brain_ends_with_one_owner(cluster, release):
             machines.wait_for_log(name, "returning after partition")
             machines.wait_for_log(name, "Initial resource acquisition complete")
         settled(machines, "server1")
-    expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, "healing")
 
 
 def split_the_brain(machines):
@@ -331,16 +344,3 @@ def test_an_instance_role_and_the_metadata_service_are_enough(cluster):
     stopped = node.run("/etc/init.d/elastic-ip", "stop")
     assert stopped.stdout == f"elastic-ip remapper: IP {ADDRESS} disowned\n"
     machines.assert_statuses(None, {"server1": NOT_MINE, "server2": NOT_MINE})
-
-
-def expect_a_gap_only_after_a_release(cluster, machines, release, history, begun, what):
-    seconds = cluster.figure_without_owner(f"RELEASE_ON_STOP={release}, {what}", history)
-    released = [name for name, action in machines.mutations(begun) if action == "DisassociateAddress"]
-    if release == "no":
-        assert seconds == 0
-        assert None not in history.owners()
-        assert released == []
-    else:
-        # At a healing, server1 may still be at its takeover, and then both have had it.
-        assert 1 <= len(released) == len(set(released))
-        assert seconds > 0

@@ -51,6 +51,16 @@ class Pair:
         self.machines.wait_for_owner(master, seconds=5)
         self.wait_for_rest()
 
+    def ended(self, end, history) -> tuple[float, float]:
+        """Ends keepalived on server1 so. Returns when, and when a sample first named its peer."""
+        begun = time.monotonic()
+        end(KEEPALIVED)
+        self.machines.wait_for_owner("server2")
+        moved = history_of(self.machines, history, "server2", begun)
+        self.wait_for_rest()
+        self.machines.assert_held_by("server2", peer=LOST)
+        return begun, moved
+
     def settled(self, master: str, peer: Status = NOT_MINE):
         """That node is master, and its peer backup; EC2 and both nodes' status name it."""
         self.wait_for(master, "MASTER")
@@ -84,12 +94,7 @@ def keepalived(cluster):
 def test_the_peer_takes_the_address_when_keepalived_is_killed_and_gives_it_back(cluster, keepalived):
     machines = keepalived.machines
     with machines.ec2.sampled() as history:
-        killed = time.monotonic()
-        machines.nodes["server1"].kill_daemon(KEEPALIVED)
-        machines.wait_for_owner("server2")
-        moved = history_of(machines, history, "server2", killed)
-        keepalived.wait_for_rest()
-        machines.assert_held_by("server2", peer=LOST)
+        killed, moved = keepalived.ended(machines.nodes["server1"].kill_daemon, history)
 
         returned = time.monotonic()
         keepalived.start("server1")
@@ -155,12 +160,7 @@ def test_the_peer_takes_the_address_when_the_node_dies(keepalived):
 def test_a_clean_stop_moves_the_address_at_once_and_the_last_stop_leaves_it(cluster, keepalived):
     machines = keepalived.machines
     with machines.ec2.sampled() as history:
-        begun = time.monotonic()
-        machines.nodes["server1"].stop_daemon(KEEPALIVED)
-        machines.wait_for_owner("server2")
-        moved = history_of(machines, history, "server2", begun)
-        keepalived.wait_for_rest()
-        machines.assert_held_by("server2", peer=LOST)
+        begun, moved = keepalived.ended(machines.nodes["server1"].stop_daemon, history)
         machines.nodes["server2"].stop_daemon(KEEPALIVED)
         machines.assert_held_by("server2", peer=LOST)
     cluster.figure(f"the peer has the address {moved - begun:.1f} s after a clean stop")
