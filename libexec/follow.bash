@@ -36,8 +36,12 @@ remark() {
     done <<<"$1"
     remarks=${said//[0-9]/}
     [ "$remarks" != "$before" ] || return 0
+    if [ -z "$said" ]; then
+        say "what was said last does not hold any more"
+        return
+    fi
     while read -r line; do
-        say "${line:-what was said last does not hold any more}"
+        say "$line"
     done <<<"${said%$'\n'}"
 }
 

@@ -199,7 +199,7 @@ def test_every_complaint_of_a_mistaken_call_is_in_the_troubleshooting(troublesho
 
 def test_every_message_of_the_followers_is_in_the_troubleshooting(troubleshooting):
     quoted = [quote.strip(f"{GAP}, ") for quote in messages(troubleshooting)]
-    assert len(beside_managers()) == 7
+    assert len(beside_managers()) == 8
     assert [text for text in beside_managers() if text.strip(f"{GAP}, ") not in quoted] == []
 
 
