@@ -97,7 +97,7 @@ def show(cluster: Cluster) -> picture.Scene:
     primary = cluster.nodes[PRIMARY]
     version = primary.run("dpkg-query", "-W", "-f", "${Version}", "elastic-ip").stdout
     heartbeat = primary.run("dpkg-query", "-W", "-f", "${Version}", "heartbeat").stdout
-    print(f"elastic-ip {version}, installed on two nodes; Debian's heartbeat {heartbeat} between them\n"
+    print(f"elastic-ip {version} on two nodes with {base.RELEASES[base.RELEASE]}, and its heartbeat {heartbeat} between them\n"
           f"    ha.cf: keepalive {ARTICLE.keepalive}, deadtime {ARTICLE.deadtime}, auto_failback on"
           f"    haresources: {Configuration().haresources}\n"
           f"    EC2 (moto): " + ", ".join(f"{name} is {instance}" for name, instance in cluster.instances.items()))
@@ -169,12 +169,14 @@ def main():
         with open(text, "w") as file, contextlib.redirect_stdout(Copied(file)):
             scene = show(cluster)
         picture.draw(scene, svg)
+        other = next(release for release in base.RELEASES if release != base.RELEASE)
         print(f"""
 What was seen is kept: {text.relative_to(base.REPOSITORY)}, and as a picture {svg.relative_to(base.REPOSITORY)}
 
 Try next:
     make test                        every check, Pacemaker, keepalived and monit as well
     tests/cluster/run -vk standby    one scenario of many: tests/cluster/run --collect-only
+    {f"RELEASE={other} make demo":<33}the same on nodes with {base.RELEASES[other]}
     docs/installation.md             the package on two instances of your own""")
     except KeyboardInterrupt:
         raise SystemExit("\nInterrupted.")
