@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
-use crate::stage::{self, Answer, IP, ME, Stage, allocation, each_at_once, item};
+use crate::stage::{self, Answer, IP, ME, Stage, allocation, each_at_once, item, share};
 
 const ACKNOWLEDGED: &str = "<AssociateAddressResponse><requestId>r</requestId><return>true</return>\
                             <associationId>eipassoc-ZZ00zz</associationId></AssociateAddressResponse>";
@@ -12,14 +12,14 @@ const ENDED: &str = "<DisassociateAddressResponse><requestId>r</requestId><retur
 /// What stands behind the prefix of an id.
 fn opaque() -> Vec<String> {
     let parts = ["3F2A0B1C", "Z", "0", "gGzZ09", "0123456789abcdef0123456789abcdef"];
-    parts.into_iter().map(str::to_owned).chain(["x".repeat(64)]).collect()
+    parts.into_iter().map(str::to_owned).chain(["x".repeat(64)]).step_by(share()).collect()
 }
 
 /// What no id may have behind its prefix.
 fn unfit() -> Vec<String> {
     let parts =
         ["", "3F2A 0B1C", "3F2A\t0B1C", "3F2A\u{1b}0B1C", "3F2A\"0B1C", "3F2A'0B1C", "3F2A-0B1C", "3F2A_0B1C", "3F2A\u{e9}", "running OK"];
-    parts.into_iter().map(str::to_owned).chain(["x".repeat(65)]).collect()
+    parts.into_iter().map(str::to_owned).chain(["x".repeat(65)]).step_by(share()).collect()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::stage::stdout::{ASSOCIATED, DISOWNED, HAVE_NOT, NOT_MAPPED, STOPPED};
-use crate::stage::{Ended, Fault, IP, ME, Metadata, PEER, Running, Stage, Wire, each_at_once, wait_for};
+use crate::stage::{Ended, Fault, IP, ME, Metadata, PEER, Running, Stage, Wire, each_at_once, share, wait_for};
 
 const TOKEN: &str = "PUT /latest/api/token";
 const ID: &str = "GET /latest/meta-data/instance-id";
@@ -186,7 +186,7 @@ fn of_many_starts_at_once_one_has_the_address_and_each_that_is_done_was_acknowle
 
 #[test]
 fn a_start_on_one_node_and_a_stop_on_another_at_once_leave_the_address_with_the_start() {
-    let rounds: Vec<u32> = (0..16).collect();
+    let rounds: Vec<u32> = (0..16).step_by(share()).collect();
     each_at_once(&rounds, |_| {
         let stage = Stage::with_the_address();
         stage.unset("MY_ID");
@@ -202,7 +202,7 @@ fn a_start_on_one_node_and_a_stop_on_another_at_once_leave_the_address_with_the_
 
 #[test]
 fn a_start_and_a_stop_on_one_node_at_once_end_in_what_ec2_says() {
-    let rounds: Vec<u32> = (0..16).collect();
+    let rounds: Vec<u32> = (0..16).step_by(share()).collect();
     each_at_once(&rounds, |_| {
         let stage = Stage::with_the_address();
         let (start, stop) = thread::scope(|scope| {

@@ -250,8 +250,8 @@ pub fn share() -> usize {
     if env::var_os("QUICK").is_some() { 4 } else { 1 }
 }
 
-/// As many cases at a time as two busy cores serve in good time.
-const CASES: usize = 16;
+/// As many cases at a time as two busy cores serve in good time: most of them wait.
+const CASES: usize = 32;
 
 static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(CASES), Condvar::new());
 
